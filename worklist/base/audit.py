@@ -1,0 +1,100 @@
+"""The audit trail and the workflow events: append-only, one row per act. [store]"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from worklist.base.db import Base, lock_append_order
+
+
+class AuditEvent(Base):
+    """Who did what to which object, when, with what result. Refusals are rows too."""
+
+    __tablename__ = "audit_event"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(64))  # username, AE title or "system"
+    role: Mapped[str] = mapped_column(String(32))
+    site: Mapped[str] = mapped_column(String(32))  # the actor's site code
+    act: Mapped[str] = mapped_column(String(64))
+    object_type: Mapped[str] = mapped_column(String(32))
+    object_uid: Mapped[str] = mapped_column(String(128), index=True)
+    result: Mapped[str] = mapped_column(String(64))  # "ok" or the code of the refusal
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    __table_args__ = {"sqlite_autoincrement": True}
+
+
+class AuditSeal(Base):
+    """A batch of audit rows bound into the hash chain."""
+
+    __tablename__ = "audit_seal"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    first_id: Mapped[int] = mapped_column(unique=True)
+    last_id: Mapped[int] = mapped_column(unique=True)
+    sealed_at: Mapped[datetime]
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    chain_hash: Mapped[str] = mapped_column(String(64))
+
+
+class WorkflowEvent(Base):
+    """A typed step in the life of a study (ordered, received, ready …); the stream of live pages."""
+
+    __tablename__ = "workflow_event"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)
+    workitem_uid: Mapped[str | None] = mapped_column(String(64))
+    report_uid: Mapped[str | None] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(String(64))
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    __table_args__ = {"sqlite_autoincrement": True}
+
+
+def record(
+    session: Session,
+    *,
+    now: datetime,
+    actor: str,
+    role: str,
+    site: str,
+    act: str,
+    object_type: str,
+    object_uid: str,
+    result: str = "ok",
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Append one audit row in the caller's transaction. ``details`` never hold patient data."""
+    lock_append_order(session)
+    session.add(
+        AuditEvent(
+            at=now, actor=actor, role=role, site=site, act=act, object_type=object_type,
+            object_uid=object_uid[:128], result=result, details=dict(details or {}),
+        )
+    )  # fmt: skip
+
+
+def emit(
+    session: Session,
+    kind: str,
+    *,
+    now: datetime,
+    actor: str = "system",
+    site_id: int | None = None,
+    study_id: int | None = None,
+    workitem_uid: str | None = None,
+    report_uid: str | None = None,
+    **details: Any,
+) -> None:
+    """Append one workflow event in the transaction of the change it tells of."""
+    lock_append_order(session)
+    session.add(
+        WorkflowEvent(
+            at=now, kind=kind, site_id=site_id, study_id=study_id, workitem_uid=workitem_uid,
+            report_uid=report_uid, actor=actor, details=details,
+        )
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Settings: environment variables over ``teleread.toml`` over defaults. [store]"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used; the message names it and says what to do, in both languages."""
+
+
+def setting(name: str, default: str, help_text: str) -> str:
+    """A setting's default and help, readable by ``teleread check --show``."""
+    value: str = field(default=default, metadata={"name": name, "help": help_text})
+    return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting as text, as it was given; typed views below."""
+
+    data_dir: str = setting("TELEREAD_DATA_DIR", "./var", "where files, keys and the SQLite database live")
+    database_url: str = setting("TELEREAD_DATABASE_URL", "", "SQLAlchemy URL; empty: SQLite in the data dir")
+    blob_url: str = setting("TELEREAD_BLOB_URL", "file:", "where objects are kept; file: is the data dir")
+    http_host: str = setting("TELEREAD_HTTP_HOST", "127.0.0.1", "address the web server binds")
+    http_port: str = setting("TELEREAD_HTTP_PORT", "8080", "port the web server binds")
+    public_url: str = setting("TELEREAD_PUBLIC_URL", "", "address printed in QR codes; empty: from host and port")
+    tls_cert: str = setting("TELEREAD_TLS_CERT", "", "PEM file of the server certificate")
+    tls_key: str = setting("TELEREAD_TLS_KEY", "", "PEM file of the server key")
+    behind_proxy: str = setting("TELEREAD_BEHIND_PROXY", "0", "1: a proxy in front ends TLS")
+    dicom_host: str = setting("TELEREAD_DICOM_HOST", "0.0.0.0", "address the DICOM listener binds")  # noqa: S104
+    dicom_port: str = setting("TELEREAD_DICOM_PORT", "11112", "port the DICOM listener binds")
+    ae_title: str = setting("TELEREAD_AE_TITLE", "TELEREAD", "our AE title")
+    demo_password: str = setting("TELEREAD_DEMO_PASSWORD", "", "password of the demo users; empty: random, printed once")
+    demo_return_port: str = setting("TELEREAD_DEMO_RETURN_PORT", "11113", "port of QS_PACS; BS_PACS is one higher")
+    language: str = setting("TELEREAD_LANGUAGE", "zh_CN", "language of screens before a user chooses")
+    timezone: str = setting("TELEREAD_TIMEZONE", "Asia/Shanghai", "time zone of screens and paper")
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir).resolve()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_path / 'teleread.sqlite3'}"
+
+    @property
+    def http_port_number(self) -> int:
+        return _port("TELEREAD_HTTP_PORT", self.http_port)
+
+    @property
+    def dicom_port_number(self) -> int:
+        return _port("TELEREAD_DICOM_PORT", self.dicom_port)
+
+    @property
+    def demo_return_port_number(self) -> int:
+        return _port("TELEREAD_DEMO_RETURN_PORT", self.demo_return_port)
+
+    @property
+    def has_tls(self) -> bool:
+        return bool(self.tls_cert and self.tls_key)
+
+    @property
+    def is_behind_proxy(self) -> bool:
+        return self.behind_proxy == "1"
+
+    @property
+    def base_url(self) -> str:
+        """Where a browser finds us, without a trailing slash."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"{'https' if self.has_tls else 'http'}://{self.http_host}:{self.http_port}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def _port(name: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(f"{name}={text!r}: 须为 1–65535 的端口号 / must be a port number 1–65535")
+    return int(text)
+
+
+def load(environ: Mapping[str, str] | None = None, toml_path: Path = Path("teleread.toml")) -> Settings:
+    """Settings from the environment, else ``teleread.toml``, else defaults; ``NAME_FILE`` names a file with the value.
+
+    Raises ConfigError for an unknown TELEREAD_ name or an unreadable file.
+    """
+    environ = os.environ if environ is None else environ
+    by_name = {f.metadata["name"]: f.name for f in fields(Settings)}
+    given: dict[str, str] = {}
+    if toml_path.is_file():
+        given |= {name: str(value) for name, value in tomllib.loads(toml_path.read_text("utf-8")).items()}
+    given |= {name: value for name, value in environ.items() if name.startswith("TELEREAD_")}
+    values: dict[str, str] = {}
+    for name, value in given.items():
+        plain = name.removesuffix("_FILE")
+        if plain not in by_name:
+            raise ConfigError(f"{name}: 未知的设置 / unknown setting; teleread check --show")
+        try:
+            values[by_name[plain]] = Path(value).read_text("utf-8").strip() if name != plain else value
+        except OSError as error:
+            raise ConfigError(f"{name}: 无法读取 / cannot read {value}: {error.strerror}") from error
+    return Settings(**values)

@@ -1,0 +1,235 @@
+"""The tables of sites, people, orders, studies and reading work. [store]
+
+Names are DICOM keywords in snake case. ``*_at`` are aware UTC moments. Accounts have their own
+module (``account_tables``); audit, events and the outbox live in ``worklist.base``.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worklist.base.db import Base
+
+Uid = String(64)
+Code = String(32)
+
+
+class Site(Base):
+    """An institution of the consortium; the issuer of its own patient IDs."""
+
+    __tablename__ = "site"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(Code, unique=True)
+    name_zh: Mapped[str] = mapped_column(String(128))
+    name_en: Mapped[str] = mapped_column(String(128))
+    reads: Mapped[bool] = mapped_column(default=False)
+    # {"CT": 2, "*": 1}: how many signatures a report on a study of that modality needs.
+    signatures_by_modality: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    return_ae_title: Mapped[str | None] = mapped_column(String(16))
+    return_host: Mapped[str | None] = mapped_column(String(255))
+    return_port: Mapped[int | None]
+    return_character_set: Mapped[str] = mapped_column(Code, default="ISO_IR 192")
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class Device(Base):
+    """A registered modality: what may talk to the listener, from where, for which services."""
+
+    __tablename__ = "device"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"), index=True)
+    ae_title: Mapped[str] = mapped_column(String(16), unique=True)
+    name: Mapped[str] = mapped_column(String(64), default="")
+    modality: Mapped[str] = mapped_column(String(16))
+    address_range: Mapped[str] = mapped_column(String(64))  # CIDR, e.g. 10.21.3.11/32
+    services: Mapped[list[Any]] = mapped_column(default=list)  # ["echo", "store"]
+    quiet_time_s: Mapped[int] = mapped_column(default=20)
+    fallback_character_set: Mapped[str] = mapped_column(Code, default="GB18030")
+    enabled: Mapped[bool] = mapped_column(default=True)
+    last_seen_at: Mapped[datetime | None]
+
+
+class Patient(Base):
+    """A person as one site knows them: a Patient ID is unique only with its issuer, the site."""
+
+    __tablename__ = "patient"
+    __table_args__ = (UniqueConstraint("site_id", "patient_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
+    patient_id: Mapped[str | None] = mapped_column(String(64))  # None: the object carried none
+    name: Mapped[str] = mapped_column(String(256), index=True)
+    name_pinyin: Mapped[str] = mapped_column(String(512), default="", index=True)
+    name_initials: Mapped[str] = mapped_column(String(64), default="", index=True)
+    sex: Mapped[str | None] = mapped_column(String(1))  # M, F, O
+    birth_date: Mapped[date | None]
+    name_is_doubtful: Mapped[bool] = mapped_column(default=False)
+
+
+class Order(Base):
+    """A request for an examination; made by a technician, or from the object that came without one."""
+
+    __tablename__ = "imaging_order"
+    __table_args__ = (UniqueConstraint("site_id", "accession_number"),)
+    order_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"), index=True)
+    accession_number: Mapped[str] = mapped_column(String(16))
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
+    modality: Mapped[str] = mapped_column(String(16))
+    body_part: Mapped[str] = mapped_column(String(64), default="")
+    complaint: Mapped[str] = mapped_column(Text, default="")
+    question: Mapped[str] = mapped_column(Text, default="")
+    priority: Mapped[str] = mapped_column(Code, default="routine")
+    requesting_doctor: Mapped[str] = mapped_column(String(64), default="")
+    made_from_object: Mapped[bool] = mapped_column(default=False)  # 无申请单
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Study(Base):
+    """One examination as received. Belongs to the site whose device sent it."""
+
+    __tablename__ = "study"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"), index=True)
+    patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
+    order_uid: Mapped[str | None] = mapped_column(ForeignKey("imaging_order.order_uid"), index=True)
+    suggested_order_uid: Mapped[str | None] = mapped_column(ForeignKey("imaging_order.order_uid"))
+    accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(Code)  # image | ecg
+    modality: Mapped[str] = mapped_column(String(16))
+    body_part: Mapped[str] = mapped_column(String(64), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+    acquired_at: Mapped[datetime | None]
+    input_readiness: Mapped[str] = mapped_column(Code)  # INCOMPLETE | READY
+    n_instances: Mapped[int] = mapped_column(default=0)
+    received_at: Mapped[datetime] = mapped_column(index=True)  # first object
+    last_received_at: Mapped[datetime]
+    quiet_time_s: Mapped[int]
+    ready_at: Mapped[datetime | None]
+    ready_evidence: Mapped[dict[str, Any] | None]
+    late_images_at: Mapped[datetime | None]  # images came after a signature
+    __table_args__ = (Index("ix_study_waiting", "input_readiness", "last_received_at"),)
+
+
+class Series(Base):
+    __tablename__ = "series"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    modality: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int | None]
+    description: Mapped[str] = mapped_column(String(256), default="")
+    body_part: Mapped[str] = mapped_column(String(64), default="")
+
+
+class Instance(Base):
+    """One stored object: the bytes as received under ``blob_key``; never rewritten."""
+
+    __tablename__ = "instance"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(Uid)
+    transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
+    number: Mapped[int | None]
+    blob_key: Mapped[str] = mapped_column(String(160))
+    digest: Mapped[str] = mapped_column(String(64))  # BLAKE3, hex, of the stored file
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime]
+    association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"), index=True)
+    duplicates: Mapped[int] = mapped_column(default=0)
+    # Derived display data: pending | done | failed | none (nothing to draw), with the reason.
+    derived_state: Mapped[str] = mapped_column(Code, default="pending")
+    derived_reason: Mapped[str | None] = mapped_column(String(256))
+
+
+class Association(Base):
+    """One DICOM association or upload, from open to close; evidence for completeness."""
+
+    __tablename__ = "association"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_id: Mapped[int | None] = mapped_column(ForeignKey("device.id"))
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    called_ae_title: Mapped[str] = mapped_column(String(16))
+    peer_address: Mapped[str] = mapped_column(String(64))
+    listener_run: Mapped[str] = mapped_column(String(64), index=True)
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None] = mapped_column(index=True)
+    outcome: Mapped[str | None] = mapped_column(String(32))  # released | aborted | lost | listener_stopped
+
+
+class StudyAssociation(Base):
+    """Which associations brought objects of a study."""
+
+    __tablename__ = "study_association"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    association_id: Mapped[int] = mapped_column(ForeignKey("association.id"), primary_key=True)
+
+
+class Quarantine(Base):
+    """An object that cannot be used, kept whole with its reason; or a conflict that a person must settle."""
+
+    __tablename__ = "quarantine"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"), index=True)
+    association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"))
+    source: Mapped[str] = mapped_column(String(64))  # AE title, "upload" or "import"
+    reason: Mapped[str] = mapped_column(String(64))  # code of a sentence "quarantine.<reason>"
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    blob_key: Mapped[str] = mapped_column(String(160))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sop_instance_uid: Mapped[str | None] = mapped_column(String(128), index=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)  # a conflict on that study
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    resolution: Mapped[str | None] = mapped_column(String(256))
+
+
+class Workitem(Base):
+    """One piece of reading work: a UPS (PS3.4 CC). States move only along ``worklist.workitem``."""
+
+    __tablename__ = "workitem"
+    workitem_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    step: Mapped[str] = mapped_column(Code)  # interpretation | verification | addendum
+    state: Mapped[str] = mapped_column(Code, index=True)  # SCHEDULED | IN PROGRESS | COMPLETED | CANCELED
+    priority: Mapped[str] = mapped_column(Code)
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    scheduled_performer: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    actual_performer: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    excluded_performer: Mapped[int | None] = mapped_column(ForeignKey("account.id"))  # the author, for verification
+    transaction_uid: Mapped[str | None] = mapped_column(Uid)
+    claimed_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(String(256))
+    replaces: Mapped[str | None] = mapped_column(ForeignKey("workitem.workitem_uid"), unique=True)
+    report_uid: Mapped[str | None] = mapped_column(Uid, index=True)
+
+
+class Viewing(Base):
+    """That a person opened a study's images in one sitting: the key of one audit row."""
+
+    __tablename__ = "viewing"
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    sitting: Mapped[str] = mapped_column(String(64), primary_key=True)
+    first_at: Mapped[datetime]
+
+
+class BreakGlass(Base):
+    """Access to one study beyond a person's own, with a reason, for a while."""
+
+    __tablename__ = "break_glass"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
+    reason: Mapped[str] = mapped_column(Text)
+    granted_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
