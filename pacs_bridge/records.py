@@ -1,0 +1,53 @@
+"""What one received object says about itself, as plain records named as DICOM names them. [domain]"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """The index columns of one object. Text is Unicode; UIDs are syntactically valid; what is absent is None or "".
+
+    ``patient_name`` is the best representation (ideographic, else alphabetic), ready to show. It is doubtful
+    when the declared character set could not have been true and a fallback was used to read it.
+    """
+
+    patient_id: str | None  # ≤ 64 characters; None: absent or blank
+    patient_name: str  # ≤ 256 characters; "": absent or blank
+    patient_name_is_doubtful: bool
+    patient_sex: str | None  # M, F, O
+    patient_birth_date: date | None
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    accession_number: str | None  # ≤ 64 characters
+    study_description: str  # ≤ 256 characters
+    series_description: str  # ≤ 256 characters
+    series_number: int | None
+    instance_number: int | None
+    modality: str  # ≤ 16 characters, upper case
+    body_part: str  # ≤ 64 characters
+    kind: str  # "ecg" for the ECG waveform classes, else "image"
+    acquired_at: datetime | None  # aware, UTC
+    is_displayable: bool  # carries pixels or a waveform that a page can draw
+    station_name: str = ""
+    institution_name: str = ""  # a label only: the site is known by its device
+
+
+@dataclass(frozen=True)
+class Problem(Exception):  # noqa: N818  # a finding about an object, carried as value as often as raised
+    """Why an object cannot be filed and goes to quarantine. ``record`` is what could be read all the same.
+
+    Codes: not_dicom, truncated, malformed, unknown_transfer_syntax, unknown_sop_class, missing_sop_class_uid,
+    missing_sop_instance_uid, missing_study_instance_uid, missing_series_instance_uid, invalid_uid,
+    value_too_long, sop_instance_mismatch, sop_class_mismatch.
+    """
+
+    code: str
+    params: dict[str, str | int] = field(default_factory=dict)
+    record: ObjectRecord | None = None
+
+    def __str__(self) -> str:
+        return self.code  # the parameters may carry a patient's data and must not reach a log
