@@ -27,7 +27,8 @@ class Report(Base):
     report_uid: Mapped[str] = mapped_column(Uid, index=True)
     revision: Mapped[int]  # 1, 2, 3 …: one row each
     version: Mapped[int]
-    status: Mapped[str] = mapped_column(String(32))  # DRAFT SUBMITTED PRELIM FINAL
+    status: Mapped[str] = mapped_column(String(32))  # DRAFT SUBMITTED PRELIM FINAL APPENDED
+    document_version: Mapped[int] = mapped_column(default=1)  # what the paper says: v1, v2 …
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
     workitem_uid: Mapped[str] = mapped_column(ForeignKey("workitem.workitem_uid"))
     template: Mapped[str] = mapped_column(String(64))

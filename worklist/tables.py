@@ -27,6 +27,7 @@ class Site(Base):
     reads: Mapped[bool] = mapped_column(default=False)
     # {"CT": 2, "*": 1}: how many signatures a report on a study of that modality needs.
     signatures_by_modality: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    accession_prefix: Mapped[str] = mapped_column(String(4), default="")
     return_ae_title: Mapped[str | None] = mapped_column(String(16))
     return_host: Mapped[str | None] = mapped_column(String(255))
     return_port: Mapped[int | None]
@@ -52,12 +53,17 @@ class Device(Base):
 
 
 class Patient(Base):
-    """A person as one site knows them: a Patient ID is unique only with its issuer, the site."""
+    """A person as one site knows them: a Patient ID is unique only with its issuer, the site.
+
+    The same ID under another name, sex or birth date is another row: re-used numbers are real, and
+    a wrong merge shows a stranger's priors. ``identity_key`` is ``worklist.person.identity_key``.
+    """
 
     __tablename__ = "patient"
-    __table_args__ = (UniqueConstraint("site_id", "patient_id"),)
+    __table_args__ = (UniqueConstraint("site_id", "identity_key"), Index("ix_patient_site_id_patient_id", "site_id", "patient_id"))
     id: Mapped[int] = mapped_column(primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
+    identity_key: Mapped[str] = mapped_column(String(64))
     patient_id: Mapped[str | None] = mapped_column(String(64))  # None: the object carried none
     name: Mapped[str] = mapped_column(String(256), index=True)
     name_pinyin: Mapped[str] = mapped_column(String(512), default="", index=True)
@@ -81,6 +87,7 @@ class Order(Base):
     complaint: Mapped[str] = mapped_column(Text, default="")
     question: Mapped[str] = mapped_column(Text, default="")
     priority: Mapped[str] = mapped_column(Code, default="routine")
+    pathway: Mapped[str | None] = mapped_column(Code)  # chest_pain | stroke: the green channels
     requesting_doctor: Mapped[str] = mapped_column(String(64), default="")
     made_from_object: Mapped[bool] = mapped_column(default=False)  # 无申请单
     created_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
@@ -110,6 +117,10 @@ class Study(Base):
     quiet_time_s: Mapped[int]
     ready_at: Mapped[datetime | None]
     ready_evidence: Mapped[dict[str, Any] | None]
+    progress_told_at: Mapped[datetime]  # when live pages last heard of arriving objects
+    # How far its report is; moved by the report package in the transaction of each change:
+    # none draft returned submitted preliminary final delivered opened acknowledged
+    report_status: Mapped[str] = mapped_column(Code, default="none")
     late_images_at: Mapped[datetime | None]  # images came after a signature
     __table_args__ = (Index("ix_study_waiting", "input_readiness", "last_received_at"),)
 
@@ -186,6 +197,10 @@ class Quarantine(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sop_instance_uid: Mapped[str | None] = mapped_column(String(128), index=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)  # a conflict on that study
+    # A reader has seen the conflict on the study and goes on, saying why.
+    seen_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    seen_at: Mapped[datetime | None]
+    seen_reason: Mapped[str | None] = mapped_column(String(256))
     resolved_at: Mapped[datetime | None]
     resolved_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     resolution: Mapped[str | None] = mapped_column(String(256))

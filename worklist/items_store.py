@@ -1,0 +1,227 @@
+"""The rows of the worklist: one query, ordered by urgency, seen only by who may. [store]"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from worklist import triage
+from worklist.access import Actor
+from worklist.access_store import visible_studies
+from worklist.account_tables import Account
+from worklist.order_service import order_json, patient_json
+from worklist.status import SIGNED_STATUSES, status
+from worklist.tables import Order, Patient, Quarantine, Site, Study, Workitem
+
+Assigned, Claimed = aliased(Account), aliased(Account)
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """What the list is narrowed to; an empty field narrows nothing."""
+
+    state: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    step: str | None = None
+    kind: str | None = None
+    modality: str | None = None
+    site: str | None = None
+    priority: str | None = None
+    study_instance_uid: str | None = None
+    q: str | None = None
+    workitem_uids: tuple[str, ...] | None = None
+    study_ids: tuple[int, ...] | None = None
+    since: datetime | None = None
+
+
+class BadCursor(ValueError):
+    """The cursor is not one that this list made."""
+
+
+_RANK = case(
+    (Order.pathway == "stroke", triage.LANES.index("stroke")),
+    (Order.pathway == "chest_pain", triage.LANES.index("chest_pain")),
+    (Workitem.priority == "routine", triage.LANES.index("routine")),
+    else_=triage.LANES.index("emergency"),
+)
+
+# ``worklist.status.status``, in SQL; a test holds the two against each other.
+STATUS = case(
+    (Workitem.state == "CANCELED", "cancelled"),
+    (and_(Workitem.state == "COMPLETED", Study.report_status.in_(SIGNED_STATUSES)), Study.report_status),
+    (Workitem.state == "COMPLETED", "to_verify"),
+    (Workitem.step == "verification", "to_verify"),
+    (and_(Workitem.step == "interpretation", Study.report_status == "returned"), "returned_for_edit"),
+    (Workitem.state == "IN PROGRESS", "reading"),
+    (Study.input_readiness == "INCOMPLETE", "receiving"),
+    else_="waiting",
+)
+
+
+def _conflicts() -> ColumnElement[int]:
+    return (
+        select(func.count(Quarantine.id))
+        .where(Quarantine.study_id == Study.id, Quarantine.resolved_at.is_(None))
+        .correlate(Study)
+        .scalar_subquery()
+    )
+
+
+def _priors() -> ColumnElement[int]:
+    other = aliased(Study)
+    return (
+        select(func.count(other.id))
+        .where(other.patient_pk == Study.patient_pk, other.id != Study.id, other.received_at <= Study.received_at)
+        .correlate(Study)
+        .scalar_subquery()
+    )
+
+
+def base_query() -> Select[Any]:
+    """Everything an item shows, without any condition."""
+    return (
+        select(Workitem, Study, Patient, Site, Order, Assigned.name, Claimed.name, _conflicts(), _priors())
+        .join(Study, Study.id == Workitem.study_id)
+        .join(Patient, Patient.id == Study.patient_pk)
+        .join(Site, Site.id == Study.site_id)
+        .join(Order, Order.order_uid == Study.order_uid)
+        .outerjoin(Assigned, Assigned.id == Workitem.scheduled_performer)
+        .outerjoin(Claimed, Claimed.id == Workitem.actual_performer)
+    )
+
+
+def _conditions(narrow: ItemFilter) -> list[ColumnElement[bool]]:
+    plain: list[tuple[Any, Any]] = [
+        (narrow.step, Workitem.step), (narrow.kind, Study.kind), (narrow.modality, Study.modality),
+        (narrow.site, Site.code), (narrow.priority, Workitem.priority),
+        (narrow.study_instance_uid, Study.study_instance_uid),
+    ]  # fmt: skip
+    conditions: list[ColumnElement[bool]] = [column == value for value, column in plain if value is not None]
+    if narrow.workitem_uids is not None:
+        conditions.append(Workitem.workitem_uid.in_(narrow.workitem_uids))
+    if narrow.study_ids is not None:
+        conditions.append(Study.id.in_(narrow.study_ids))
+    if narrow.state:
+        conditions.append(Workitem.state.in_(narrow.state))
+    elif narrow.workitem_uids is None:
+        conditions.append(Workitem.state != "CANCELED")
+    if narrow.status:
+        conditions.append(STATUS.in_(narrow.status))
+    if narrow.since is not None:
+        conditions.append(or_(Workitem.ended_at.is_(None), Workitem.ended_at >= narrow.since))
+    if narrow.q:
+        conditions.append(matches_text(narrow.q))
+    return conditions
+
+
+def matches_text(text: str) -> ColumnElement[bool]:
+    """Name in characters, full pinyin or initials; accession number or patient ID from its start."""
+    escaped = text.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    lower = escaped.casefold().replace(" ", "")
+    return or_(
+        Patient.name.like(f"%{escaped}%", escape="\\"),
+        Patient.name_pinyin.like(f"{lower}%", escape="\\"),
+        Patient.name_initials.like(f"{lower}%", escape="\\"),
+        Study.accession_number.like(f"{escaped}%", escape="\\"),
+        Order.accession_number.like(f"{escaped}%", escape="\\"),
+        Patient.patient_id.like(f"{escaped}%", escape="\\"),
+    )
+
+
+def items(
+    session: Session, actor: Actor, narrow: ItemFilter, *, limit: int, cursor: str | None, now: datetime
+) -> tuple[list[dict[str, Any]], str | None]:
+    """At most ``limit`` items in order of urgency, and the cursor of the next page or None.
+
+    Raises BadCursor.
+    """
+    query = base_query().where(visible_studies(actor, now), *_conditions(narrow))
+    key = tuple_(_RANK, Workitem.due_at, Workitem.workitem_uid)
+    if cursor:
+        rank, due, uid = _read_cursor(cursor)
+        # Row values compare alike on SQLite and PostgreSQL; the bound types must be the columns'.
+        query = query.where(or_(
+            _RANK > rank,
+            and_(_RANK == rank, Workitem.due_at > due),
+            and_(_RANK == rank, Workitem.due_at == due, Workitem.workitem_uid > uid),
+        ))  # fmt: skip
+    rows = session.execute(query.order_by(*key.clauses).limit(limit + 1)).all()
+    shown = [item_json(row, now.date()) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return shown, None
+    last = rows[limit - 1]
+    return shown, _make_cursor(_rank_of(last), last[0].due_at, last[0].workitem_uid)
+
+
+def items_by_study(session: Session, study_ids: Sequence[int], on: date) -> dict[int, list[dict[str, Any]]]:
+    """Live items of these studies, for the event stream; no actor: the caller filters by sight."""
+    found: dict[int, list[dict[str, Any]]] = {study_id: [] for study_id in study_ids}
+    query = base_query().where(Study.id.in_(study_ids), Workitem.state != "CANCELED").order_by(Workitem.created_at)
+    for row in session.execute(query).all():
+        found[row[1].id].append(item_json(row, on))
+    return found
+
+
+def _rank_of(row: Any) -> int:
+    return triage.LANES.index(triage.lane(row[0].priority, row[4].pathway))
+
+
+def _make_cursor(rank: int, due: datetime, uid: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([rank, due.isoformat(), uid]).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, datetime, str]:
+    try:
+        rank, due, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return int(rank), datetime.fromisoformat(due), str(uid)
+    except (ValueError, TypeError) as error:
+        raise BadCursor(cursor) from error
+
+
+def item_json(row: Any, on: date) -> dict[str, Any]:
+    """One item as the API shows it (interfaces: /api/worklist). The Transaction UID is never in it."""
+    workitem, study, patient, site, order, assigned, claimed, conflicts, priors = row
+    return {
+        "workitem_uid": workitem.workitem_uid,
+        "kind": study.kind,
+        "step": workitem.step,
+        "state": workitem.state,
+        "status": status(workitem.state, workitem.step, study.input_readiness, study.report_status),
+        "report_status": study.report_status,
+        "report_uid": workitem.report_uid,
+        "priority": workitem.priority,
+        "lane": triage.lane(workitem.priority, order.pathway),
+        "due_at": workitem.due_at.isoformat(),
+        "input_readiness": study.input_readiness,
+        "n_instances": study.n_instances,
+        "study_instance_uid": study.study_instance_uid,
+        "modality": study.modality,
+        "body_part": study.body_part,
+        "description": study.description,
+        "accession_number": study.accession_number or order.accession_number,
+        "patient": patient_json(patient, on),
+        "originating_site": {"code": site.code, "name": site.name_zh, "name_en": site.name_en},
+        "assigned_to": assigned,
+        "assigned_to_id": workitem.scheduled_performer,
+        "claimed_by": claimed,
+        "claimed_by_id": workitem.actual_performer,
+        "claimed_at": _text(workitem.claimed_at),
+        "excluded_id": workitem.excluded_performer,
+        "received_at": study.received_at.isoformat(),
+        "acquired_at": _text(study.acquired_at),
+        "ready_at": _text(study.ready_at),
+        "ended_at": _text(workitem.ended_at),
+        "late_images_at": _text(study.late_images_at),
+        "n_conflicts": conflicts,
+        "n_priors": priors,
+        "order": order_json(order, patient, on) | {"suggested_order_uid": study.suggested_order_uid},
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

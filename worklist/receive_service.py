@@ -1,0 +1,380 @@
+"""Objects are filed into studies; a study that is complete says so. [service]
+
+Everything here happens in the caller's transaction; the sender is told "safe" only after its commit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from pacs_bridge.ports import ReceivedObject
+from pacs_bridge.records import ObjectRecord
+from worklist import store, triage
+from worklist.base import audit, outbox
+from worklist.order import Match, OrderFacts, match
+from worklist.order_service import find_or_add_patient, next_accession_number
+from worklist.person import identity_key
+from worklist.study import InputReadiness, modality_of, ready_evidence
+from worklist.tables import (
+    Association,
+    Instance,
+    Order,
+    Patient,
+    Quarantine,
+    Series,
+    Site,
+    Study,
+    StudyAssociation,
+    Workitem,
+)
+from worklist.uid import new_uid
+from worklist.workitem import WorkitemState, WorkitemStep
+
+# Live pages hear of arriving objects at most this often per study; 300 slices are not 300 messages.
+PROGRESS_INTERVAL = timedelta(milliseconds=700)
+ORDER_MATCH_WINDOW = timedelta(days=3)
+SIGNED = ("SUBMITTED", "PRELIM", "FINAL", "APPENDED")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who brought an object: the site it belongs to, and how long its device may pause."""
+
+    site_id: int
+    source: str  # AE title, "upload" or "import"
+    device_id: int | None
+    quiet_time_s: int
+
+
+@dataclass(frozen=True)
+class Filed:
+    """What became of an object: filed, duplicate or quarantined (with the reason)."""
+
+    outcome: str
+    reason: str | None = None
+    study_id: int | None = None
+
+
+def file_object(
+    session: Session,
+    sender: Sender,
+    received: ReceivedObject,
+    *,
+    same_content: Callable[[str, str], bool],
+    signed_statuses: Callable[[Session, int], set[str]],
+    zone: ZoneInfo,
+    now: datetime,
+) -> Filed:
+    """File one object, note a duplicate, or quarantine it with its reason.
+
+    ``same_content(old_key, new_key)`` compares two stored objects after decoding; ``signed_statuses``
+    tells which signed reports a study has (the report package knows).
+    """
+    record = received.record
+    if received.problem is not None or record is None:
+        problem = received.problem
+        reason = problem.code if problem else "not_dicom"
+        return quarantine(session, sender, received, reason, now, details=dict(problem.params) if problem else {})
+    existing = store.instance_by_uid(session, record.sop_instance_uid)
+    if existing is not None:
+        return _received_again(session, sender, received, existing, same_content, now)
+    study = store.study_by_uid(session, record.study_instance_uid)
+    if study is not None and (problem_code := _misfit(session, sender, record, study)):
+        ours = study.site_id == sender.site_id
+        return quarantine(session, sender, received, problem_code, now, study_id=study.id if ours else None)
+    if study is None:
+        study = _new_study(session, sender, record, received, zone, now)
+    _add_instance(session, study, received, record, now)
+    _note_arrival(session, study, sender, now, signed_statuses)
+    return Filed("filed", study_id=study.id)
+
+
+def _received_again(
+    session: Session,
+    sender: Sender,
+    received: ReceivedObject,
+    existing: Instance,
+    same_content: Callable[[str, str], bool],
+    now: datetime,
+) -> Filed:
+    study = store.study_of_instance(session, existing)
+    if study.site_id != sender.site_id:
+        return quarantine(session, sender, received, "instance_of_other_site", now)
+    if existing.digest == received.digest or same_content(existing.blob_key, received.blob_key):
+        existing.duplicates += 1
+        _link_association(session, study.id, received.association_id)
+        return Filed("duplicate", study_id=study.id)
+    return quarantine(session, sender, received, "content_conflict", now, study_id=study.id)
+
+
+def _misfit(session: Session, sender: Sender, record: ObjectRecord, study: Study) -> str | None:
+    """Why an object cannot join a study that exists, or None."""
+    if study.site_id != sender.site_id:
+        return "study_of_other_site"
+    patient = session.get_one(Patient, study.patient_pk)
+    if patient.identity_key != _identity_key(record):
+        return "patient_conflict"
+    series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
+    return "series_of_other_study" if series is not None and series.study_id != study.id else None
+
+
+def _identity_key(record: ObjectRecord) -> str:
+    return identity_key(
+        record.patient_id, record.patient_name, record.patient_sex, record.patient_birth_date, record.study_instance_uid
+    )
+
+
+def quarantine(
+    session: Session,
+    sender: Sender,
+    received: ReceivedObject,
+    reason: str,
+    now: datetime,
+    *,
+    study_id: int | None = None,
+    details: dict[str, object] | None = None,
+) -> Filed:
+    """Keep an object that cannot be used, with its reason; a reason with a study is a conflict on it."""
+    session.add(
+        Quarantine(
+            received_at=now, site_id=sender.site_id, association_id=received.association_id, source=sender.source,
+            reason=reason, details=details or {}, blob_key=received.blob_key, digest=received.digest,
+            size_bytes=received.size_bytes, sop_instance_uid=(received.sop_instance_uid or None), study_id=study_id,
+        )
+    )  # fmt: skip
+    audit.record(
+        session, now=now, actor=sender.source, role="device", site=session.get_one(Site, sender.site_id).code,
+        act="object.quarantine", object_type="instance", object_uid=received.sop_instance_uid or "?", result=reason,
+    )  # fmt: skip
+    audit.emit(
+        session, "conflict" if study_id else "quarantined", now=now, actor=sender.source,
+        site_id=sender.site_id, study_id=study_id, reason=reason,
+    )  # fmt: skip
+    return Filed("quarantined", reason, study_id)
+
+
+def _new_study(
+    session: Session, sender: Sender, record: ObjectRecord, received: ReceivedObject, zone: ZoneInfo, now: datetime
+) -> Study:
+    patient = find_or_add_patient(
+        session, sender.site_id, _identity_key(record), patient_id=record.patient_id, name=record.patient_name,
+        sex=record.patient_sex, birth_date=record.patient_birth_date, doubtful=record.patient_name_is_doubtful,
+    )  # fmt: skip
+    study = Study(
+        study_instance_uid=record.study_instance_uid, site_id=sender.site_id, patient_pk=patient.id,
+        accession_number=record.accession_number, kind=record.kind, modality=modality_of(record.modality, record.kind),
+        body_part=record.body_part, description=record.study_description or record.series_description,
+        acquired_at=record.acquired_at, input_readiness=InputReadiness.INCOMPLETE, received_at=now,
+        last_received_at=now, quiet_time_s=sender.quiet_time_s, progress_told_at=now,
+    )  # fmt: skip
+    session.add(study)
+    session.flush()
+    order = _order_for(session, study, patient, zone, now)
+    study.order_uid = order.order_uid
+    workitem = Workitem(
+        workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.INTERPRETATION, state=WorkitemState.SCHEDULED,
+        priority=order.priority, created_at=now,
+        due_at=triage.due_at(now, study.modality, study.body_part, order.priority, order.pathway),
+    )  # fmt: skip
+    session.add(workitem)
+    session.flush()
+    site = session.get_one(Site, sender.site_id)
+    audit.record(
+        session, now=now, actor=sender.source, role="device", site=site.code,
+        act="study.receive", object_type="study", object_uid=study.study_instance_uid,
+    )  # fmt: skip
+    audit.emit(
+        session, "received", now=now, actor=sender.source, site_id=study.site_id, study_id=study.id,
+        workitem_uid=workitem.workitem_uid,
+    )  # fmt: skip
+    return study
+
+
+def _order_for(session: Session, study: Study, patient: Patient, zone: ZoneInfo, now: datetime) -> Order:
+    """The order a new study belongs to; made from the object where none certainly matches (无申请单)."""
+    facts = OrderFacts(
+        study.accession_number, patient.patient_id, patient.name, study.modality,
+        (study.acquired_at or study.received_at).astimezone(zone).date(),
+    )  # fmt: skip
+    for order, person in store.open_orders_of_site(session, study.site_id, now - ORDER_MATCH_WINDOW):
+        day = order.created_at.astimezone(zone).date()
+        theirs = OrderFacts(order.accession_number, person.patient_id, person.name, order.modality, day)
+        found = match(theirs, facts)
+        if found is Match.CERTAIN:
+            study.suggested_order_uid = None
+            study.body_part = study.body_part or order.body_part
+            return order
+        if found is Match.SUGGESTED and study.suggested_order_uid is None:
+            study.suggested_order_uid = order.order_uid
+    site = session.get_one(Site, study.site_id)
+    order = Order(
+        order_uid=new_uid(), site_id=study.site_id, patient_pk=patient.id, modality=study.modality,
+        accession_number=next_accession_number(session, site, zone, now), body_part=study.body_part,
+        priority="routine", made_from_object=True, created_at=now,
+    )  # fmt: skip
+    session.add(order)
+    session.flush()
+    return order
+
+
+def _add_instance(
+    session: Session, study: Study, received: ReceivedObject, record: ObjectRecord, now: datetime
+) -> Instance:
+    series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
+    if series is None:
+        series = Series(
+            study_id=study.id, series_instance_uid=record.series_instance_uid, modality=record.modality,
+            number=record.series_number, description=record.series_description, body_part=record.body_part,
+        )  # fmt: skip
+        session.add(series)
+        session.flush()
+    instance = Instance(
+        series_id=series.id, sop_instance_uid=record.sop_instance_uid, sop_class_uid=record.sop_class_uid,
+        transfer_syntax_uid=record.transfer_syntax_uid, number=record.instance_number, blob_key=received.blob_key,
+        digest=received.digest, size_bytes=received.size_bytes, received_at=now,
+        association_id=received.association_id, derived_state="pending" if record.is_displayable else "none",
+    )  # fmt: skip
+    session.add(instance)
+    session.flush()
+    _link_association(session, study.id, received.association_id)
+    if record.is_displayable:
+        outbox.promise(session, "derive", f"derive:{instance.id}", {"instance_id": instance.id}, now=now)
+    return instance
+
+
+def _link_association(session: Session, study_id: int, association_id: int | None) -> None:
+    if association_id is None or session.get(StudyAssociation, (study_id, association_id)) is not None:
+        return
+    session.add(StudyAssociation(study_id=study_id, association_id=association_id))
+    session.flush()
+
+
+def _note_arrival(
+    session: Session,
+    study: Study,
+    sender: Sender,
+    now: datetime,
+    signed_statuses: Callable[[Session, int], set[str]],
+) -> None:
+    """One more object is in: the count grows, a complete study is open again, a signer is told."""
+    # The count is added in the database: two associations may bring one study at once.
+    session.execute(
+        update(Study).where(Study.id == study.id).values(n_instances=Study.n_instances + 1, last_received_at=now)
+    )
+    session.refresh(study)
+    was_ready = study.input_readiness == InputReadiness.READY
+    if was_ready:
+        study.input_readiness = InputReadiness.INCOMPLETE
+        _tell_late_images(session, study, now, signed_statuses(session, study.id))
+    if was_ready or now - study.progress_told_at >= PROGRESS_INTERVAL:
+        study.progress_told_at = now
+        audit.emit(
+            session, "progress", now=now, actor=sender.source, site_id=study.site_id, study_id=study.id,
+            n_instances=study.n_instances,
+        )  # fmt: skip
+
+
+def _tell_late_images(session: Session, study: Study, now: datetime, signed: set[str]) -> None:
+    """Images after a signature: a note to the signer, and one addendum workitem for them."""
+    if not signed:
+        return
+    study.late_images_at = now
+    workitem_uid = None
+    if "SUBMITTED" not in signed or signed & {"FINAL", "APPENDED"}:
+        workitem_uid = _addendum(session, study, now)
+    audit.emit(
+        session, "late_images", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid,
+    )  # fmt: skip
+
+
+def _addendum(session: Session, study: Study, now: datetime) -> str | None:
+    """A new addendum workitem for the last signer; None where work on this study is open already."""
+    if any(store.open_workitem_exists(session, study.id, step.value) for step in WorkitemStep):
+        return None
+    done = [item for item in store.workitems_of_study(session, study.id) if item.state == WorkitemState.COMPLETED]
+    last = done[-1]
+    item = Workitem(
+        workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.ADDENDUM, state=WorkitemState.SCHEDULED,
+        priority=last.priority, created_at=now, scheduled_performer=last.actual_performer, report_uid=last.report_uid,
+        due_at=triage.due_at(now, study.modality, study.body_part, last.priority, None),
+    )  # fmt: skip
+    session.add(item)
+    session.flush()
+    return item.workitem_uid
+
+
+def settle(session: Session, study: Study, now: datetime) -> bool:
+    """Turn a study READY where nothing more is to be expected; True when it did."""
+    evidence = ready_evidence(
+        n_instances=study.n_instances,
+        last_received_at=study.last_received_at,
+        quiet_time_s=study.quiet_time_s,
+        open_associations=store.open_association_count(session, study.id),
+        now=now,
+    )
+    if evidence is None:
+        return False
+    changed = session.execute(
+        update(Study)
+        .where(Study.id == study.id, Study.input_readiness == InputReadiness.INCOMPLETE)
+        .where(Study.n_instances == study.n_instances)
+        .values(input_readiness=InputReadiness.READY, ready_at=now, ready_evidence=evidence.as_json())
+    )
+    if changed.rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    audit.emit(session, "ready", now=now, site_id=study.site_id, study_id=study.id, n_instances=study.n_instances)
+    return True
+
+
+def settle_due(session: Session, now: datetime) -> int:
+    """Turn every study READY that is due; how many were."""
+    return sum(settle(session, study, now) for study in store.incomplete_studies(session))
+
+
+def open_association(
+    session: Session,
+    *,
+    device_id: int | None,
+    site_id: int | None,
+    calling_ae_title: str,
+    called_ae_title: str,
+    peer_address: str,
+    listener_run: str,
+    now: datetime,
+) -> int:
+    """Write down that an association began; its id."""
+    row = Association(
+        device_id=device_id, site_id=site_id, calling_ae_title=calling_ae_title, called_ae_title=called_ae_title,
+        peer_address=peer_address, listener_run=listener_run, opened_at=now,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def close_association(session: Session, association_id: int, outcome: str, now: datetime) -> None:
+    """Write down that an association ended, and settle the studies it brought."""
+    session.execute(
+        update(Association)
+        .where(Association.id == association_id, Association.closed_at.is_(None))
+        .values(closed_at=now, outcome=outcome)
+    )
+    study_ids = session.scalars(
+        select(StudyAssociation.study_id).where(StudyAssociation.association_id == association_id)
+    ).all()
+    for study_id in study_ids:
+        settle(session, session.get_one(Study, study_id), now)
+
+
+def close_lost_associations(session: Session, listener_run: str, now: datetime) -> int:
+    """At the start of a listener: associations of its earlier runs are over, however they ended."""
+    lost = session.scalars(
+        select(Association.id).where(Association.closed_at.is_(None), Association.listener_run != listener_run)
+    ).all()
+    for association_id in lost:
+        close_association(session, association_id, "listener_stopped", now)
+    return len(lost)

@@ -1,0 +1,150 @@
+"""Queries for sites, studies, orders and workitems. [store]"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from worklist.tables import (
+    Association,
+    Device,
+    Instance,
+    Order,
+    Patient,
+    Quarantine,
+    Series,
+    Site,
+    Study,
+    StudyAssociation,
+    Workitem,
+)
+
+
+def site_by_code(session: Session, code: str) -> Site | None:
+    return session.scalar(select(Site).where(Site.code == code))
+
+
+def device_by_ae_title(session: Session, ae_title: str) -> Device | None:
+    return session.scalar(select(Device).where(Device.ae_title == ae_title))
+
+
+def study_by_uid(session: Session, study_instance_uid: str) -> Study | None:
+    return session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+
+
+def instance_by_uid(session: Session, sop_instance_uid: str) -> Instance | None:
+    return session.scalar(select(Instance).where(Instance.sop_instance_uid == sop_instance_uid))
+
+
+def study_of_instance(session: Session, instance: Instance) -> Study:
+    return session.scalars(
+        select(Study).join(Series, Series.study_id == Study.id).where(Series.id == instance.series_id)
+    ).one()
+
+
+def patient_by_key(session: Session, site_id: int, identity_key: str) -> Patient | None:
+    return session.scalar(select(Patient).where(Patient.site_id == site_id, Patient.identity_key == identity_key))
+
+
+def open_association_count(session: Session, study_id: int) -> int:
+    return session.scalar(
+        select(func.count())
+        .select_from(StudyAssociation)
+        .join(Association, Association.id == StudyAssociation.association_id)
+        .where(StudyAssociation.study_id == study_id, Association.closed_at.is_(None))
+    ) or 0  # fmt: skip
+
+
+def incomplete_studies(session: Session) -> Sequence[Study]:
+    """Studies that may still get objects; few at any time."""
+    return session.scalars(select(Study).where(Study.input_readiness == "INCOMPLETE").order_by(Study.id)).all()
+
+
+def open_orders_of_site(session: Session, site_id: int, since: datetime) -> Sequence[tuple[Order, Patient]]:
+    """Orders made by a person, still without a study, newest first."""
+    rows = session.execute(
+        select(Order, Patient)
+        .join(Patient, Patient.id == Order.patient_pk)
+        .where(
+            Order.site_id == site_id,
+            Order.made_from_object.is_(False),
+            Order.created_at >= since,
+            ~exists().where(Study.order_uid == Order.order_uid),
+        )
+        .order_by(Order.created_at.desc())
+    )
+    return [(order, patient) for order, patient in rows]
+
+
+def order_by_accession(session: Session, site_id: int, accession_number: str) -> Order | None:
+    return session.scalar(select(Order).where(Order.site_id == site_id, Order.accession_number == accession_number))
+
+
+def orders_of_day(session: Session, site_id: int, start: datetime, end: datetime) -> int:
+    """How many orders of a site were made in [start, end)."""
+    return session.scalar(
+        select(func.count())
+        .select_from(Order)
+        .where(Order.site_id == site_id, Order.created_at >= start, Order.created_at < end)
+    ) or 0  # fmt: skip
+
+
+def workitems_of_study(session: Session, study_id: int) -> Sequence[Workitem]:
+    return session.scalars(select(Workitem).where(Workitem.study_id == study_id).order_by(Workitem.created_at)).all()
+
+
+def open_workitem_exists(session: Session, study_id: int, step: str) -> bool:
+    return bool(
+        session.scalar(
+            select(Workitem.workitem_uid)
+            .where(Workitem.study_id == study_id, Workitem.step == step)
+            .where(Workitem.state.in_(("SCHEDULED", "IN PROGRESS")))
+            .limit(1)
+        )
+    )
+
+
+def open_conflicts(session: Session, study_id: int) -> Sequence[Quarantine]:
+    """Conflicts on a study that no administrator has settled."""
+    return session.scalars(
+        select(Quarantine).where(Quarantine.study_id == study_id, Quarantine.resolved_at.is_(None))
+    ).all()
+
+
+def series_of_study(session: Session, study_id: int) -> Sequence[Series]:
+    return session.scalars(
+        select(Series).where(Series.study_id == study_id).order_by(Series.number, Series.id)
+    ).all()
+
+
+def instances_of_series(session: Session, series_ids: Sequence[int]) -> Sequence[Instance]:
+    return session.scalars(
+        select(Instance).where(Instance.series_id.in_(series_ids)).order_by(Instance.number, Instance.id)
+    ).all()
+
+
+def instances_of_study(session: Session, study_id: int) -> Sequence[Instance]:
+    return session.scalars(
+        select(Instance)
+        .join(Series, Series.id == Instance.series_id)
+        .where(Series.study_id == study_id)
+        .order_by(Series.number, Instance.number, Instance.id)
+    ).all()
+
+
+def priors_of_study(session: Session, study: Study, most: int = 20) -> Sequence[Study]:
+    """Earlier studies of the same person at the same site, newest first.
+
+    ``patient_pk`` is one person of one site (``worklist.person.identity_key``), so another township's
+    patient with the same ID never appears here.
+    """
+    moment = func.coalesce(Study.acquired_at, Study.received_at)
+    own = study.acquired_at or study.received_at
+    return session.scalars(
+        select(Study)
+        .where(Study.patient_pk == study.patient_pk, Study.id != study.id)
+        .where(or_(moment < own, and_(moment == own, Study.id < study.id)))
+        .order_by(moment.desc())
+        .limit(most)
+    ).all()
