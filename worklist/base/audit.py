@@ -24,18 +24,21 @@ class AuditEvent(Base):
     object_uid: Mapped[str] = mapped_column(String(128), index=True)
     result: Mapped[str] = mapped_column(String(64))  # "ok" or the code of the refusal
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class AuditSeal(Base):
-    """A batch of audit rows bound into the hash chain."""
+    """A batch of audit rows bound into the hash chain; made and checked by ``worklist.base.seal``."""
 
     __tablename__ = "audit_seal"
     id: Mapped[int] = mapped_column(primary_key=True)
     first_id: Mapped[int] = mapped_column(unique=True)
     last_id: Mapped[int] = mapped_column(unique=True)
+    # [[id, SHA-256 of the row, hex], …]: names the row that was changed; ids may have gaps (PostgreSQL
+    # burns one at every rollback), so what was there is written down rather than counted.
+    rows: Mapped[list[Any]]
     sealed_at: Mapped[datetime]
-    previous_hash: Mapped[str] = mapped_column(String(64))
+    previous_hash: Mapped[str] = mapped_column(String(64))  # 64 zeros in the first seal
     chain_hash: Mapped[str] = mapped_column(String(64))
 
 
@@ -52,7 +55,7 @@ class WorkflowEvent(Base):
     report_uid: Mapped[str | None] = mapped_column(String(64))
     actor: Mapped[str] = mapped_column(String(64))
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 def record(
