@@ -14,7 +14,7 @@ class Protected:
 
     table: str
     condition: str = ""
-    # On SQLite INSERT OR REPLACE deletes the old row without firing DELETE triggers: what makes a new row collide.
+    # On SQLite INSERT/UPDATE OR REPLACE deletes the row in the way without firing DELETE triggers: what collides.
     collides: str = "id = NEW.id"
 
 
@@ -44,10 +44,11 @@ def trigger_names(dialect: str) -> set[str]:
 
 def _sqlite(protected: Protected) -> Iterator[str]:
     table, old = protected.table, protected.condition.format(row="OLD")
+    collides = f"SELECT 1 FROM {table} WHERE {protected.collides}"  # noqa: S608
     conditions = {
-        "update": old,
+        "update": old and f"{old} OR EXISTS ({collides} AND id <> OLD.id)",
         "delete": old,
-        "replace": f"EXISTS (SELECT 1 FROM {table} WHERE {protected.collides})",  # noqa: S608
+        "replace": f"EXISTS ({collides})",
     }
     for act, condition in conditions.items():
         name = f"{table}_refuse_{act}"

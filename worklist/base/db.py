@@ -77,10 +77,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads; rolled back at the end."""
+        """A transaction that only reads; rolled back at the end. What was loaded stays readable afterwards."""
         with Session(self.engine, expire_on_commit=False) as session:
-            yield session
-            session.rollback()
+            yield session  # closing rolls back; an explicit rollback would also expire every loaded object
 
     @contextmanager
     def write(self) -> Iterator[Session]:

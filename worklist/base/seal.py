@@ -73,7 +73,7 @@ def head(session: Session) -> str:
 
 
 def verify_chain(session: Session) -> list[Problem]:
-    """Everything changed, deleted or slipped in since it was sealed, in the order of the trail; empty when all holds."""
+    """Everything changed, deleted or slipped in since it was sealed, in order; empty when all holds."""
     return list(_problems(session))
 
 

@@ -276,6 +276,7 @@ def upgrade() -> None:
         sa.Column("ready_at", UtcDateTime(), nullable=True),
         sa.Column("ready_evidence", sa.JSON(), nullable=True),
         sa.Column("progress_told_at", UtcDateTime(), nullable=False),
+        sa.Column("report_status", sa.String(length=32), nullable=False),
         sa.Column("late_images_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["order_uid"], ["imaging_order.order_uid"], name=op.f("fk_study_order_uid_imaging_order")
