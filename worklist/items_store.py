@@ -14,7 +14,7 @@ from worklist import triage
 from worklist.access import Actor
 from worklist.access_store import visible_studies
 from worklist.account_tables import Account
-from worklist.order_service import order_json, patient_json
+from worklist.shown import order_json, patient_json
 from worklist.status import SIGNED_STATUSES, status
 from worklist.tables import Order, Patient, Quarantine, Site, Study, Workitem
 

@@ -12,7 +12,8 @@ from worklist import store, triage
 from worklist.access import Actor, Refused
 from worklist.base import audit
 from worklist.order import accession_number
-from worklist.person import age_text, identity_key, name_initials, name_pinyin
+from worklist.person import identity_key, name_initials, name_pinyin
+from worklist.shown import order_json
 from worklist.tables import Order, Patient, Site, Study, Workitem
 from worklist.uid import new_uid
 
@@ -127,39 +128,6 @@ def orders_without_study(session: Session, site_id: int, since: datetime) -> lis
     """A site's orders that still wait for their images."""
     rows = store.open_orders_of_site(session, site_id, since)
     return [order_json(order, patient, order.created_at.date()) for order, patient in rows]
-
-
-def order_json(order: Order, patient: Patient, on: date) -> dict[str, Any]:
-    """An order as the API shows it."""
-    return {
-        "order_uid": order.order_uid,
-        "accession_number": order.accession_number,
-        "modality": order.modality,
-        "body_part": order.body_part,
-        "complaint": order.complaint,
-        "question": order.question,
-        "priority": order.priority,
-        "pathway": order.pathway,
-        "lane": triage.lane(order.priority, order.pathway),
-        "requesting_doctor": order.requesting_doctor,
-        "made_from_object": order.made_from_object,
-        "created_at": order.created_at.isoformat(),
-        "patient": patient_json(patient, on),
-    }
-
-
-def patient_json(patient: Patient, on: date) -> dict[str, Any]:
-    """A patient as the API shows it; unknown stays null."""
-    age = age_text(patient.birth_date, on)
-    return {
-        "name": patient.name,
-        "name_pinyin": patient.name_pinyin,
-        "name_is_doubtful": patient.name_is_doubtful,
-        "patient_id": patient.patient_id,
-        "sex": patient.sex,
-        "birth_date": patient.birth_date.isoformat() if patient.birth_date else None,
-        "age": {"value": age[0], "unit": age[1]} if age else None,
-    }
 
 
 def _audit(session: Session, actor: Actor, act: str, object_uid: str, now: datetime) -> None:

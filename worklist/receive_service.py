@@ -37,7 +37,6 @@ from worklist.workitem import WorkitemState, WorkitemStep
 # Live pages hear of arriving objects at most this often per study; 300 slices are not 300 messages.
 PROGRESS_INTERVAL = timedelta(milliseconds=700)
 ORDER_MATCH_WINDOW = timedelta(days=3)
-SIGNED = ("SUBMITTED", "PRELIM", "FINAL", "APPENDED")
 
 
 @dataclass(frozen=True)
@@ -283,20 +282,15 @@ def _tell_late_images(session: Session, study: Study, now: datetime, signed: set
     if not signed:
         return
     study.late_images_at = now
-    workitem_uid = None
-    if "SUBMITTED" not in signed or signed & {"FINAL", "APPENDED"}:
-        workitem_uid = _addendum(session, study, now)
-    audit.emit(
-        session, "late_images", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid,
-    )  # fmt: skip
+    workitem_uid = _addendum(session, study, now)
+    audit.emit(session, "late_images", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid)
 
 
 def _addendum(session: Session, study: Study, now: datetime) -> str | None:
     """A new addendum workitem for the last signer; None where work on this study is open already."""
     if any(store.open_workitem_exists(session, study.id, step.value) for step in WorkitemStep):
         return None
-    done = [item for item in store.workitems_of_study(session, study.id) if item.state == WorkitemState.COMPLETED]
-    last = done[-1]
+    last = [item for item in store.workitems_of_study(session, study.id) if item.state == WorkitemState.COMPLETED][-1]
     item = Workitem(
         workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.ADDENDUM, state=WorkitemState.SCHEDULED,
         priority=last.priority, created_at=now, scheduled_performer=last.actual_performer, report_uid=last.report_uid,
