@@ -1,6 +1,6 @@
 """What one received object says about itself, as plain records named as DICOM names them. [domain]"""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 
@@ -36,18 +36,18 @@ class ObjectRecord:
     institution_name: str = ""  # a label only: the site is known by its device
 
 
-@dataclass(frozen=True)
-class Problem(Exception):  # noqa: N818  # a finding about an object, carried as value as often as raised
+class Problem(Exception):  # noqa: N818  # a finding about an object, carried as a value as often as raised
     """Why an object cannot be filed and goes to quarantine. ``record`` is what could be read all the same.
 
     Codes: not_dicom, truncated, malformed, unknown_transfer_syntax, unknown_sop_class, missing_sop_class_uid,
     missing_sop_instance_uid, missing_study_instance_uid, missing_series_instance_uid, invalid_uid,
-    value_too_long, sop_instance_mismatch, sop_class_mismatch.
+    value_too_long, sop_instance_mismatch, sop_class_mismatch. ``params`` name keywords and limits, never values.
     """
 
-    code: str
-    params: dict[str, str | int] = field(default_factory=dict)
-    record: ObjectRecord | None = None
-
-    def __str__(self) -> str:
-        return self.code  # the parameters may carry a patient's data and must not reach a log
+    def __init__(
+        self, code: str, params: dict[str, str | int] | None = None, record: ObjectRecord | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params or {}
+        self.record = record

@@ -1,0 +1,102 @@
+"""One object on its way in: Part 10 preamble first, then the bytes as they come, hashed on the way. [adapter]"""
+
+import os
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+# Made once for this product (UUID-derived, PS3.5 B.2); names the writer of the file meta, PS3.10 7.1.
+IMPLEMENTATION_CLASS_UID = "2.25.238296345283761108025329413311489544714"
+IMPLEMENTATION_VERSION_NAME = "TELEREAD_1"
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A complete file in the spool, fsynced. ``digest`` is the BLAKE3 of all of it, hex."""
+
+    path: Path
+    digest: str
+    size_bytes: int
+
+
+def _element(element: int, vr: bytes, value: bytes) -> bytes:
+    """One element of group 0002, Explicit VR Little Endian."""
+    if len(value) % 2:
+        value += b" " if vr in (b"AE", b"SH") else b"\0"
+    if vr == b"OB":
+        return struct.pack("<HH2sHI", 2, element, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+
+
+def part10_preamble(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str) -> bytes:
+    """The 128 zero bytes, DICM and the File Meta Information of PS3.10 7.1 for a data set that follows."""
+    elements = b"".join((
+        _element(0x0001, b"OB", b"\x00\x01"),
+        _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
+        _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
+        _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii", "replace")),
+        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+        _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
+    ))
+    group_length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements))
+    return b"\0" * 128 + b"DICM" + group_length + elements
+
+
+class SpoolFile:
+    """Bytes written as they arrive. A failure (no space, no descriptor) is kept, not raised: the peer goes on
+    sending, the rest is thrown away, and ``finish`` raises the first OSError.
+    """
+
+    def __init__(self, directory: Callable[[], Path], preamble: bytes) -> None:
+        self._hasher = blake3()
+        self._size_bytes = 0
+        self._failure: OSError | None = None
+        self._descriptor: int | None = None
+        self._path: Path | None = None
+        try:
+            self._descriptor, name = tempfile.mkstemp(dir=directory())
+            self._path = Path(name)
+        except OSError as failure:
+            self._failure = failure
+        self.write(preamble)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; the bytes are not kept by reference."""
+        if self._descriptor is None:
+            return
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as failure:
+            self._failure = failure
+            self.discard()
+            return
+        self._hasher.update(data)
+        self._size_bytes += len(data)
+
+    def finish(self) -> Spooled:
+        """Fsync and close. Raises the first OSError of the whole life; then nothing is left in the spool."""
+        try:
+            if self._failure is not None or self._descriptor is None or self._path is None:
+                raise self._failure or OSError("spool file is closed")
+            os.fsync(self._descriptor)
+        except OSError:
+            self.discard()
+            raise
+        os.close(self._descriptor)
+        self._descriptor = None
+        return Spooled(self._path, self._hasher.hexdigest(), self._size_bytes)
+
+    def discard(self) -> None:
+        """Close and remove; idempotent. Never raises."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
