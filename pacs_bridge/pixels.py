@@ -18,7 +18,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from pacs_bridge.codestream import Codestream, read_header
 from pacs_bridge.pixel_error import PixelError
 
-__all__ = ["MAX_FRAME_BYTES", "PixelError", "PixelFormat", "decode_frame", "decode_frames", "read_format"]
+__all__ = ["MAX_FRAME_BYTES", "PixelError", "PixelFormat", "bit_plane", "decode_frame", "decode_frames", "read_format"]
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -94,6 +94,16 @@ def decode_frames(dataset: Dataset, max_frame_bytes: int = MAX_FRAME_BYTES) -> I
     form = read_format(dataset, max_frame_bytes)
     for cells, precision, is_rgb in _cells(dataset, form):
         yield np.ascontiguousarray(_colours(dataset, form, _stored(cells, form, precision), is_rgb))
+
+
+def bit_plane(dataset: Dataset, bit: int) -> bytes:
+    """One bit of every pixel of the first frame (an overlay of old style), packed, first pixel in the lowest bit."""
+    form = read_format(dataset)
+    cells, precision, _ = next(_cells(dataset, form))
+    if form.samples != 1 or not 0 <= bit < precision:
+        raise PixelError("undecodable")
+    cells = cells.view(cells.dtype.str.replace("i", "u"))
+    return np.packbits((cells >> bit & 1).astype(np.uint8), bitorder="little").tobytes()
 
 
 # The module's numbers -------------------------------------------------------------------------------------------

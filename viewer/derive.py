@@ -1,0 +1,174 @@
+"""Everything the screen loads of one instance, made once from the stored original. [adapter]
+
+Into the directory asked for: ``frame_N.jphc`` (N from 1), ``thumbnail.jpg``, ``display.json`` (the manifest; always
+there, also for a refused image). Can be made again at any time: ``maker`` says which version made it.
+Run as a module this is the worker process of `viewer.derive_pool`: one JSON line in, one JSON line out.
+"""
+
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import warnings
+from base64 import b64encode
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from pydicom import Dataset, dcmread
+
+from pacs_bridge.htj2k import encode_frame
+from pacs_bridge.pixels import PixelError, bit_plane, decode_frames, read_format
+from pacs_bridge.render import modality_values, render, window_of
+from viewer.image_metadata import display_of, frame_displays, is_image
+from viewer.overlays import embedded_planes
+
+MAKER = "teleread-derive/1"
+THUMBNAIL_PX, THUMBNAIL_QUALITY = 256, 85
+
+
+def derive_instance(source: Path, out_dir: Path) -> dict[str, Any]:
+    """The manifest: the display record with "frames", "auto_window" and "maker". Raises nothing for a bad image.
+
+    ``state``: "ready"; "failed" with a reason code; "none" for what is no image. ``out_dir`` appears whole, by rename.
+    """
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values of the data set, which are the patient's
+            manifest = _derived(source, work)
+        publish(manifest, work, out_dir)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+def publish(manifest: dict[str, Any], work: Path, out_dir: Path) -> None:
+    """``work`` with the manifest in it takes the place of ``out_dir``; of two at once the later one stays."""
+    (work / "display.json").write_text(json.dumps(manifest, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    work.chmod(0o755)
+    for _ in range(10):
+        with suppress(OSError):
+            work.rename(out_dir)
+            return
+        old = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+        with suppress(OSError):
+            out_dir.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+    raise OSError(f"derived data of {out_dir.name} cannot be put in place")
+
+
+def _derived(source: Path, work: Path) -> dict[str, Any]:
+    empty = {"state": "failed", "frames": [], "maker": MAKER}
+    try:
+        dataset = dcmread(source, force=True)
+        if not is_image(dataset):
+            return {**empty, "state": "none", "reason": None}
+        display = {**display_of(dataset), "frames": [], "auto_window": None, "maker": MAKER}
+        if display["state"] == "ready":
+            _add_pixels(display, dataset, work)
+        return display
+    except OSError:
+        raise
+    except MemoryError:
+        reason = "too_large"
+    except PixelError as error:
+        for file in work.iterdir():
+            file.unlink()
+        return {**display, "state": "failed", "reason": error.code, "frames": []}
+    except Exception:  # a parser fed with a broken file raises anything: the file cannot be read, whatever it was
+        reason = "unreadable"
+    for file in work.iterdir():
+        file.unlink()
+    return {**empty, "reason": reason}
+
+
+def _add_pixels(display: dict[str, Any], dataset: Dataset, work: Path) -> None:
+    count = read_format(dataset).frames
+    lowest, highest = [], []
+    for index, frame in enumerate(decode_frames(dataset)):
+        data, levels = encode_frame(frame)
+        (work / f"frame_{index + 1}.jphc").write_bytes(data)
+        url = f"/api/frames/{display['sop_instance_uid']}/{index + 1}"
+        display["frames"].append({"url": url, "bytes": len(data), "levels": levels})
+        low, high = _range(frame, display["pixel_padding"])
+        lowest.append(low)
+        highest.append(high)
+        if index == count // 2:
+            shown = shrunk(frame)
+    for entry, own in zip(display["frames"], frame_displays(dataset, count), strict=True):
+        entry.update(own)
+    if display["samples_per_pixel"] == 1:
+        display["auto_window"] = _auto_window(min(lowest), max(highest), display["modality_lut"])
+        display["overlays"] += _embedded_overlays(dataset)
+    picture = np.ascontiguousarray(render(shown, display))
+    (work / "thumbnail.jpg").write_bytes(imagecodecs.jpeg8_encode(picture, level=THUMBNAIL_QUALITY))
+
+
+def shrunk(frame: np.ndarray) -> np.ndarray:
+    """Means over square blocks, so that neither side is above 256 px; uint8 for colour, else float."""
+    step = -(-max(frame.shape[:2]) // THUMBNAIL_PX)
+    if step == 1:
+        return frame
+    step_y, step_x = min(step, frame.shape[0]), min(step, frame.shape[1])
+    rows, columns = frame.shape[0] // step_y, frame.shape[1] // step_x
+    used = frame[: rows * step_y, : columns * step_x]
+    bands = used.reshape(rows, step_y, columns * step_x, -1).mean(axis=1, dtype=np.float32)
+    blocks = bands.reshape(rows, columns, step_x, -1).mean(axis=2)
+    return blocks.round().astype(np.uint8) if frame.ndim == 3 else blocks[:, :, 0]
+
+
+def _range(frame: np.ndarray, padding: list[int] | None) -> tuple[int, int]:
+    """Lowest and highest stored value that is no padding (of all, where everything is)."""
+    low, high = int(frame.min()), int(frame.max())
+    if padding is not None and frame.ndim == 2 and (padding[0] <= low <= padding[1] or padding[0] <= high <= padding[1]):
+        kept = frame[(frame < padding[0]) | (frame > padding[1])]
+        return (int(kept.min()), int(kept.max())) if kept.size else (low, high)
+    return low, high
+
+
+def _auto_window(low: int, high: int, modality_lut: dict[str, Any]) -> dict[str, Any]:
+    values = modality_values(np.arange(low, high + 1), modality_lut)
+    return window_of(float(values.min()), float(values.max()))
+
+
+def _embedded_overlays(dataset: Dataset) -> list[dict[str, Any]]:
+    found = []
+    for plane in embedded_planes(dataset):
+        with suppress(PixelError):
+            bits = bit_plane(dataset, plane.pop("bit"))
+            found.append({**plane, "bits_base64": b64encode(bits).decode()})
+    return found
+
+
+# The worker process -----------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """argv: memory limit in bytes, CPU seconds for one instance. Ends when its input ends."""
+    memory_bytes, cpu_s = int(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a codec prints must not be read as an answer
+    for line in sys.stdin:
+        job = json.loads(line)
+        _allow_cpu(cpu_s)
+        manifest = derive_instance(Path(job["source"]), Path(job["out_dir"]))
+        answers.write(json.dumps(manifest) + "\n")
+        answers.flush()
+
+
+def _allow_cpu(seconds: int) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(usage.ru_utime + usage.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+if __name__ == "__main__":
+    main()
