@@ -147,7 +147,7 @@ def person_name(text: str) -> str:
 
     Chinese, Japanese and Korean names are family and given name joined as written; others by spaces.
     """
-    groups = [group.strip(" ^") for group in text.split("\\")[0].split("=")]
+    groups = [group.strip(" ^") for group in text.split("\\", maxsplit=1)[0].split("=")]
     groups += [""] * (3 - len(groups))
     chosen = groups[1] or groups[0] or groups[2]
     components = [part.strip() for part in chosen.split("^") if part.strip()]

@@ -86,9 +86,9 @@ def walk(data: Data, start: int, encoding: Encoding, wanted: Collection[int], *,
     return Walk(values, frozenset(present), end)
 
 
-def walk_into(
-    values: dict[int, bytes], present: set[int], data: Data, start: int, encoding: Encoding, wanted: Collection[int],
-    *, group: int | None = None,
+def walk_into(  # noqa: PLR0917  # the two it fills, and where it reads
+    values: dict[int, bytes], present: set[int], data: Data, start: int, encoding: Encoding,
+    wanted: Collection[int], *, group: int | None = None,
 ) -> int:  # fmt: skip
     """Fill ``values`` and ``present`` as far as the data goes; returns the end. A repeated tag: the last counts.
 

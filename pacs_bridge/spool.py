@@ -34,15 +34,17 @@ def _element(element: int, vr: bytes, value: bytes) -> bytes:
 
 def part10_preamble(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str) -> bytes:
     """The 128 zero bytes, DICM and the File Meta Information of PS3.10 7.1 for a data set that follows."""
-    elements = b"".join((
-        _element(0x0001, b"OB", b"\x00\x01"),
-        _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
-        _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
-        _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii", "replace")),
-        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
-        _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
-    ))
+    elements = b"".join(
+        (
+            _element(0x0001, b"OB", b"\x00\x01"),
+            _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
+            _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
+            _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii", "replace")),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
+        )
+    )
     group_length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements))
     return b"\0" * 128 + b"DICM" + group_length + elements
 

@@ -1,0 +1,191 @@
+"""The DICOM listener: takes connections, gives each a thread, keeps their number in bounds. [adapter]"""
+
+import contextlib
+import errno
+import logging
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from pynetdicom.ae import ApplicationEntity
+
+from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.ports import Inbox
+from pacs_bridge.pynetdicom_hooks import DirectAssociation
+from pacs_bridge.scp import Office, Services
+from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds against clumsy and hostile peers."""
+
+    max_connections: int = 128
+    max_connections_per_source: int = 32
+    max_pdu_bytes: int = 131_072
+    handshake_timeout_s: float = 10.0  # from connect to a complete A-ASSOCIATE-RQ
+    network_timeout_s: float = 60.0  # for one PDU, for one send, and for silence between messages
+    backlog: int = 128
+
+
+class Listener:
+    """Verification and storage on one port. ``start`` returns when connections are taken; ``stop`` when all ended.
+
+    ``port`` 0 takes a free one, to be read from ``port`` after ``start``. ``zone``: of moments without an offset.
+    """
+
+    def __init__(  # noqa: PLR0917  # the order callers rely on
+        self, inbox: Inbox, blobs: FileBlobs, ae_title: str, host: str, port: int, limits: Limits = Limits(),
+        *, zone: tzinfo = UTC,
+    ) -> None:  # fmt: skip
+        self._office = Office(inbox, blobs, ae_title, zone)
+        self._address = (host, port)
+        self._limits = limits
+        self._ae = ApplicationEntity(ae_title)
+        self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._associations: dict[DirectAssociation, str] = {}
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+        self._refused_logged_s = 0.0
+
+    @property
+    def port(self) -> int:
+        """The bound port. RuntimeError before ``start``."""
+        if self._socket is None:
+            raise RuntimeError("the listener has not been started")
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def n_connections(self) -> int:
+        with self._lock:
+            return len(self._associations)
+
+    @property
+    def is_listening(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
+
+    def start(self) -> None:
+        """Sweep the spool of dead runs, bind, listen. Raises OSError when the port is taken."""
+        swept = self._office.blobs.sweep_spool()
+        if swept:
+            log.warning("removed %d half received files of an earlier run", swept)
+        _ = self._office.blobs.spool_dir  # made now, so that the first object finds it
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(self._address)
+            listening.listen(self._limits.backlog)
+        except OSError:
+            listening.close()
+            raise
+        listening.setblocking(False)
+        self._socket = listening
+        self._thread = threading.Thread(target=self._accept_all, name="dicom-accept", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 8.0) -> bool:
+        """Take no more; let running C-STOREs finish, abort the rest. True when all ended within ``timeout`` s."""
+        deadline_s = time.monotonic() + timeout
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        if self._socket is not None:
+            self._socket.close()
+        ended = self._wait_for_end(deadline_s - 0.5)
+        if not ended:
+            with self._lock:
+                remaining = list(self._associations)
+            for association in remaining:
+                association.hang_up()
+            ended = self._wait_for_end(deadline_s)
+        if ended:
+            self._office.blobs.close()
+        return ended
+
+    def _wait_for_end(self, deadline_s: float) -> bool:
+        while self.n_connections and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        return self.n_connections == 0
+
+    def _accept_all(self) -> None:
+        listening = self._socket
+        if listening is None:
+            return
+        poller = select.poll()
+        poller.register(listening, select.POLLIN)
+        while not self._stopping.is_set():
+            if not poller.poll(250):
+                continue
+            try:
+                client, address = listening.accept()
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    time.sleep(0.1)  # wait until an association ends; the backlog holds the caller meanwhile
+                continue
+            self._take(client, address)
+
+    def _take(self, client: socket.socket, address: tuple[str, int]) -> None:
+        """Give the connection a thread, or close it when there are too many."""
+        with self._lock:
+            per_source = Counter(self._associations.values())[address[0]]
+            full = len(self._associations) >= self._limits.max_connections
+        if full or per_source >= self._limits.max_connections_per_source:
+            client.close()
+            self._log_refusal(full)
+            return
+        try:
+            self._start_association(client, address)
+        except Exception as error:  # no thread, no memory, already gone: this caller only
+            log.error("connection dropped: %s", type(error).__name__)
+            client.close()
+
+    def _log_refusal(self, full: bool) -> None:
+        now_s = time.monotonic()
+        if now_s - self._refused_logged_s > 60:  # a flood must not flood the log
+            self._refused_logged_s = now_s
+            log.warning("connections refused: limit %s reached", "in all" if full else "per source")
+
+    def _start_association(self, client: socket.socket, address: tuple[str, int]) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        association = DirectAssociation(
+            self._ae, client, address, _Tracked(self._office, self._forget),
+            max_pdu_bytes=self._limits.max_pdu_bytes, handshake_timeout_s=self._limits.handshake_timeout_s,
+            network_timeout_s=self._limits.network_timeout_s, stopping=self._stopping,
+        )  # fmt: skip
+        with self._lock:
+            self._associations[association] = address[0]
+        try:
+            association.start()
+        except RuntimeError:
+            self._forget(association)
+            raise
+
+    def _forget(self, association: DirectAssociation) -> None:
+        with self._lock, contextlib.suppress(KeyError):
+            del self._associations[association]
+
+
+class _Tracked(Services):
+    """Services whose end the listener hears of."""
+
+    def __init__(self, office: Office, forget: Callable[[DirectAssociation], None]) -> None:
+        super().__init__(office)
+        self._forget = forget
+
+    def closed(self, assoc: DirectAssociation, outcome: str) -> None:
+        try:
+            super().closed(assoc, outcome)
+        finally:
+            self._forget(assoc)

@@ -1,0 +1,410 @@
+"""Every place where we reach into pynetdicom, read from version 3.0.4. [adapter]
+
+pynetdicom keeps the state machine (PS3.8 9.2), PDU items and DIMSE messages; its threads, sleeps and sockets
+go. One thread per association waits in poll(), reads one PDU and runs the state machine to the end of it.
+What is replaced, and the fault it mends:
+
+- ``transport.AssociationSocket``: ``select`` fails above descriptor 1023; no TCP_NODELAY; 4,096-byte reads.
+- ``dul.DULServiceProvider``: a thread that sleeps 1 ms; an announced PDU length is believed, whatever it is.
+- ``dimse.DIMSEServiceProvider``: C-STORE data goes to the system's temporary directory, unsynced.
+- ``acse.ACSE``: negotiation by global lists; ours asks a callable.
+- ``association.Association``: a second thread that sleeps 1 ms.
+- ``_config``, and ``pydicom.config`` with it: patient data in logs and warnings.
+"""
+
+import logging
+import queue
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Protocol
+
+import pynetdicom
+from pydicom import config as pydicom_config
+from pynetdicom import _config
+from pynetdicom.acse import ACSE
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, P_DATA
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation
+
+from pacs_bridge.pynetdicom_socket import PolledSocket, mend_requestor
+
+READ_FROM_VERSION = "3.0.4"
+# The hooks below touch private names; another version must be read before it is believed.
+if pynetdicom.__version__ != READ_FROM_VERSION:
+    raise ImportError(f"hooks are written for pynetdicom {READ_FROM_VERSION}, found {pynetdicom.__version__}")
+
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+_config.STORE_SEND_CHUNKED_DATASET = True  # scu: file bytes leave as they are
+# pydicom quotes values in its warnings and logs; a UID that bends PS3.5 9.1 is passed on as it is.
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+pydicom_config.settings.writing_validation_mode = pydicom_config.IGNORE
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its errors quote what the peer sent
+
+_PDU_HEADER_BYTES = 6
+_P_DATA = 0x04
+# PS3.8 9.3.2-9.3.8. An A-ASSOCIATE carries up to 128 contexts with some dozens of syntaxes each.
+_MAX_PDU_BYTES = {0x01: 1 << 20, 0x02: 1 << 20, 0x03: 64, 0x05: 64, 0x06: 64, 0x07: 64}
+_MAX_COMMAND_BYTES = 1 << 16
+_MAX_IDENTIFIER_BYTES = 1 << 20
+_CLOSING_WAIT_S = 1.0  # how long the peer may take to close after our last PDU, before we do
+
+
+class Sink(Protocol):
+    """Where the data set of a C-STORE goes as it arrives; must not raise."""
+
+    def write(self, data: memoryview) -> None: ...
+    def discard(self) -> None: ...
+
+
+class _PData:
+    """A received P-DATA-TF as the state machine wants it: ``to_primitive`` gives the PDVs, uncopied."""
+
+    def __init__(self, body: memoryview) -> None:
+        self.presentation_data_value_list: list[tuple[int, memoryview]] = []
+        position = 0
+        while position < len(body):
+            (length,) = struct.unpack_from(">I", body, position)
+            end = position + 4 + length
+            if length < 2 or end > len(body):
+                raise ValueError("PDV length does not fit its PDU")  # PS3.8 9.3.5.1
+            self.presentation_data_value_list.append((body[position + 4], body[position + 5 : end]))
+            position = end
+
+    def to_primitive(self) -> "_PData":
+        return self
+
+
+class DirectDul(DULServiceProvider):
+    """The upper layer without a thread: ``pump`` waits, reads one PDU and runs the state machine."""
+
+    socket: PolledSocket
+
+    def __init__(self, assoc: "DirectAssociation", max_pdu_bytes: int, pdu_timeout_s: float) -> None:
+        super().__init__(assoc)
+        self._buffer = memoryview(bytearray(max_pdu_bytes))
+        self._pdu_timeout_s = pdu_timeout_s
+        self.first_pdu_deadline_s: float | None = None  # monotonic
+
+    def start(self) -> None:
+        """Run the transport indication (Evt5) that the socket has queued; starts ARTIM."""
+        self.assoc._dul_ready.set()
+        self._idle_timer.start()
+        self._run_events()
+
+    def is_alive(self) -> bool:
+        return not self._kill_thread
+
+    def stop_dul(self) -> bool:
+        """Bring the state machine home (it may wait in Sta13 for the peer to close) and stop."""
+        deadline_s = time.monotonic() + 2 * _CLOSING_WAIT_S
+        while not self._kill_thread and self.state_machine.current_state != "Sta1" and time.monotonic() < deadline_s:
+            self.pump(0.05)
+        self._kill_thread = True
+        return True
+
+    def send_pdu(self, primitive: Any) -> None:
+        super().send_pdu(primitive)
+        while self._process_recv_primitive() and not self._kill_thread:
+            self._run_events()
+
+    def pump(self, timeout_s: float) -> None:
+        """One turn: a timer, or one PDU received and acted upon. Never raises; a broken machine is dead."""
+        try:
+            if self.artim_timer.expired:
+                self.event_queue.put("Evt18")
+            elif self.state_machine.current_state == "Sta13":
+                # Only ABORT, RJ or RELEASE-RP have brought us here: nothing more is owed to the peer.
+                self.socket.drain(_CLOSING_WAIT_S)
+                self.socket.close()
+            elif self.socket.wait(timeout_s):
+                self._read_pdu_data()
+                self._idle_timer.restart()
+            self._run_events()
+        except Exception:
+            self._kill_thread = True
+
+    def _run_events(self) -> None:
+        while not self._kill_thread:
+            try:
+                event = self.event_queue.get(block=False)
+            except queue.Empty:
+                return
+            self.state_machine.do_action(event)
+
+    def _deadline_s(self) -> float:
+        if self.state_machine.current_state == "Sta2" and self.first_pdu_deadline_s is not None:
+            return self.first_pdu_deadline_s
+        return time.monotonic() + self._pdu_timeout_s
+
+    def _read_pdu_data(self) -> None:
+        """Read one PDU, its length checked against its type first. Events as in the stock method."""
+        deadline_s = self._deadline_s()
+        header = bytearray(_PDU_HEADER_BYTES)
+        try:
+            self.socket.recv_into(memoryview(header), deadline_s)
+            pdu_type, _, length = struct.unpack(">BBI", header)
+            limit = len(self._buffer) if pdu_type == _P_DATA else _MAX_PDU_BYTES.get(pdu_type, -1)
+            if length > limit:
+                self.event_queue.put("Evt19")
+                return
+            body = self._buffer[:length] if pdu_type == _P_DATA else memoryview(bytearray(length))
+            self.socket.recv_into(body, deadline_s)
+        except OSError:
+            self.event_queue.put("Evt17")
+            return
+        self._decode(pdu_type, header, body)
+
+    def _decode(self, pdu_type: int, header: bytearray, body: memoryview) -> None:
+        try:
+            if pdu_type == _P_DATA:
+                pdu: Any = _PData(body)
+                event = "Evt10"
+            else:
+                pdu, event = self._decode_pdu(header + body)
+        except Exception:
+            self.event_queue.put("Evt19")
+            return
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
+
+
+class SpooledDimse(DIMSEServiceProvider):
+    """Messages put together from PDVs; the data set of a C-STORE goes straight to a sink."""
+
+    def __init__(self, assoc: "DirectAssociation", open_sink: Callable[[DIMSEMessage, int], Sink]) -> None:
+        super().__init__(assoc)
+        self._open_sink = open_sink
+        self._command = bytearray()
+        self._message: DIMSEMessage | None = None  # its command set is complete, its data set is not
+        self._sink: Sink | None = None
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._command) or self._message is not None
+
+    def drop(self) -> None:
+        """Forget a half received message."""
+        if self._sink is not None:
+            self._sink.discard()
+        self._command, self._message, self._sink = bytearray(), None, None
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """PDVs in, messages to ``msg_queue``. What breaks PS3.8 Annex E or PS3.7 6.3 aborts (Evt19)."""
+        try:
+            for context_id, value in primitive.presentation_data_value_list:
+                self._take(context_id, value)
+        except Exception:
+            self.drop()
+            self.dul.event_queue.put("Evt19")
+
+    def _take(self, context_id: int, value: memoryview) -> None:
+        is_command, is_last = value[0] & 1, value[0] & 2
+        if is_command:
+            if self._message is not None or len(self._command) + len(value) > _MAX_COMMAND_BYTES:
+                raise ValueError("command fragment out of place")
+            self._command += value[1:]
+            if is_last:
+                self._begin(context_id)
+            return
+        if self._message is None or context_id != self._message.context_id:
+            raise ValueError("data fragment out of place")
+        self._add_data(value[1:])
+        if is_last:
+            self._end()
+
+    def _begin(self, context_id: int) -> None:
+        message = DIMSEMessage()
+        pdata = P_DATA()
+        pdata.presentation_data_value_list.append((context_id, b"\x03" + bytes(self._command)))
+        self._command = bytearray()
+        is_whole = message.decode_msg(pdata)
+        self._message = message
+        if is_whole:
+            self._end()
+        elif isinstance(message, C_STORE_RQ):
+            self._sink = self._open_sink(message, context_id)
+
+    def _add_data(self, data: memoryview) -> None:
+        if self._sink is not None:
+            self._sink.write(data)
+            return
+        kept: BytesIO = self._message.data_set  # type: ignore[union-attr,assignment]
+        if kept.tell() + len(data) > _MAX_IDENTIFIER_BYTES:
+            raise ValueError("identifier too long")
+        kept.write(data)
+
+    def _end(self) -> None:
+        message, sink = self._message, self._sink
+        self._message = self._sink = None
+        if message is None or message.context_id is None:
+            return
+        try:
+            primitive = message.message_to_primitive()
+        except Exception:
+            if sink is not None:
+                sink.discard()
+            raise
+        primitive.sink = sink  # type: ignore[union-attr]
+        self.msg_queue.put((message.context_id, primitive))  # type: ignore[arg-type]
+
+
+class DirectAcse(ACSE):
+    """Acceptance decided by the association's own policy instead of global lists."""
+
+    assoc: "DirectAssociation"  # type: ignore[assignment]
+
+    def _negotiate_as_acceptor(self) -> None:
+        request: A_ASSOCIATE = self.requestor.primitive  # type: ignore[assignment]
+        self.requestor.ae_title = request.calling_ae_title
+        refusal = self.assoc.policy.admit(self.assoc, request)
+        if refusal is not None:
+            self.send_reject(*refusal)
+            self.assoc.is_rejected = True
+            self.assoc.kill()
+            return
+        contexts, roles = self.assoc.policy.negotiate(self.assoc, request)
+        self.assoc._accepted_cx = {cx.context_id: cx for cx in contexts if cx.result == 0x00}  # type: ignore[misc]
+        self.assoc._rejected_cx = [cx for cx in contexts if cx.result != 0x00]
+        for role in roles:
+            self.acceptor.add_negotiation_item(role)
+        self.send_accept()
+        self.assoc.is_established = True
+
+
+class Policy(Protocol):
+    """What the services decide for one association; called from its thread, must not raise."""
+
+    def admit(self, assoc: "DirectAssociation", request: A_ASSOCIATE) -> tuple[int, int, int] | None: ...
+    def negotiate(
+        self, assoc: "DirectAssociation", request: A_ASSOCIATE
+    ) -> tuple[list[PresentationContext], list[Any]]: ...
+    def open_sink(self, assoc: "DirectAssociation", message: DIMSEMessage, context_id: int) -> Sink: ...
+    def serve(self, assoc: "DirectAssociation", message: Any, context: PresentationContext) -> None: ...
+    def closed(self, assoc: "DirectAssociation", outcome: str) -> None: ...
+
+
+class DirectAssociation(Association):
+    """An accepted connection, from its first byte to its end, in one thread."""
+
+    def __init__(
+        self, ae: ApplicationEntity, client: socket.socket, address: tuple[str, int], policy: Policy,
+        *, max_pdu_bytes: int, handshake_timeout_s: float, network_timeout_s: float, stopping: threading.Event,
+    ) -> None:  # fmt: skip
+        super().__init__(ae, "acceptor")
+        self.policy = policy
+        self.peer_address = address[0]
+        self._stopping = stopping
+        self.acse = DirectAcse(self)
+        self.dul: DirectDul = DirectDul(self, max_pdu_bytes, network_timeout_s)
+        self.dimse: SpooledDimse = SpooledDimse(self, lambda message, cx_id: policy.open_sink(self, message, cx_id))
+        # Set again: the stock constructor gave them to the layers that were replaced just now.
+        self.acse_timeout = handshake_timeout_s
+        self.network_timeout = network_timeout_s
+        self.dul.first_pdu_deadline_s = time.monotonic() + handshake_timeout_s
+        client.settimeout(network_timeout_s)
+        self.set_socket(PolledSocket(self, client_socket=client))
+        self.acceptor.maximum_length = max_pdu_bytes
+        self.acceptor.ae_title = ae.ae_title
+        self.acceptor.address_info = AddressInformation.from_tuple(client.getsockname()[:2])
+        self.acceptor.implementation_class_uid = ae.implementation_class_uid
+        self.acceptor.implementation_version_name = ae.implementation_version_name
+        self.requestor.address_info = AddressInformation.from_tuple(address[:2])
+        self.outcome = "lost"
+        self.name = "association"
+
+    def run_reactor(self) -> None:
+        """The thread's whole life; in every case the socket is closed and the policy told."""
+        try:
+            self._negotiate()
+            while self.is_established and not self._kill:
+                self._turn()
+        except Exception as error:
+            # Only the kind of error: its text may quote the peer.
+            logging.getLogger(__name__).error("association ended by %s", type(error).__name__)
+            self.outcome = "aborted"
+        finally:
+            self._finish()
+
+    def _negotiate(self) -> None:
+        self.dul.start()
+        while self.dul.is_alive() and self.acse.dul.peek_next_pdu() is None:
+            if self._stopping.is_set():
+                return
+            self.dul.pump(0.25)
+        request = self.dul.receive_pdu(wait=False)
+        if isinstance(request, A_ASSOCIATE):
+            self.requestor.primitive = request
+            self.acse.negotiate_association()
+
+    def _turn(self) -> None:
+        context_id, message = self.dimse.get_msg(block=False)
+        if message is not None:
+            self._serve(message, context_id)
+        elif self.acse.is_release_requested():
+            self.acse.send_release(is_response=True)
+            self._end("released")
+        elif self.acse.is_aborted():
+            self._end("aborted" if isinstance(self.dul.peek_next_pdu(), A_ABORT) else "lost")
+        elif not self.dul.is_alive():
+            self._end("lost")
+        elif self.dul.idle_timer_expired() or (self._stopping.is_set() and not self.dimse.receiving):
+            self.abort_now()
+        else:
+            self.dul.pump(0.25)
+
+    def _serve(self, message: Any, context_id: int | None) -> None:
+        context = self._accepted_cx.get(context_id or 0)
+        if context is None:
+            discard_sink(message)
+            self.abort_now()
+            return
+        self.policy.serve(self, message, context)
+
+    def abort_now(self) -> None:
+        """A-ABORT from this thread, then the end."""
+        self._sent_abort = True
+        self.is_aborted = True
+        self.acse.send_abort(0x00)
+        self._end("aborted")
+
+    def _end(self, outcome: str) -> None:
+        self.outcome = outcome
+        self.is_released = outcome == "released"
+        self.is_aborted = not self.is_released
+        self.is_established = False
+
+    def _finish(self) -> None:
+        self.is_established = False
+        self.dul.stop_dul()
+        self.dimse.drop()
+        while (waiting := self.dimse.get_msg(block=False))[1] is not None:
+            discard_sink(waiting[1])
+        self.hang_up()
+        self.policy.closed(self, self.outcome)
+
+    def hang_up(self) -> None:
+        """Close the connection; from another thread this makes the association's own thread end."""
+        sock = self.dul.socket
+        if sock is not None and sock.socket is not None:
+            sock._shutdown_socket()
+
+
+def discard_sink(message: Any) -> None:
+    """Drop the spooled data of a request that will not be served."""
+    if (sink := getattr(message, "sink", None)) is not None:
+        sink.discard()
+
+
+__all__ = ["DirectAssociation", "Policy", "PolledSocket", "Sink", "discard_sink", "mend_requestor"]

@@ -1,0 +1,80 @@
+"""The transport hook: pynetdicom's socket, waited for by poll() and read with a deadline. [adapter]
+
+Part of ``pynetdicom_hooks``, which names what is replaced and why; read from pynetdicom 3.0.4.
+"""
+
+import select
+import socket
+import time
+from typing import Any
+
+from pynetdicom import evt
+from pynetdicom.transport import AssociationSocket
+
+
+class PolledSocket(AssociationSocket):
+    """Waits by poll(), reads into one buffer with a deadline, sends all or fails."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether bytes, or the end of the connection, can be read within ``timeout_s``."""
+        if self.socket is None:
+            return False
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN | select.POLLHUP | select.POLLERR)
+        return bool(poller.poll(max(0.0, timeout_s) * 1000))
+
+    @property
+    def ready(self) -> bool:
+        """Stock code asks this; see ``AssociationSocket.ready``."""
+        try:
+            return self._is_connected and self.wait(0)
+        except OSError:
+            self.event_queue.put("Evt17")
+            return False
+
+    def recv_into(self, view: memoryview, deadline_s: float) -> None:
+        """Fill ``view``. Raises TimeoutError past the monotonic ``deadline_s``, ConnectionError at the end."""
+        while view:
+            if self.socket is None or not self.wait(deadline_s - time.monotonic()):
+                raise TimeoutError("PDU incomplete at its deadline")
+            n_bytes = self.socket.recv_into(view)
+            if n_bytes == 0:
+                raise ConnectionError("closed by the peer")
+            view = view[n_bytes:]
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """As ``AssociationSocket.recv`` (short at the end of the connection), in as few reads as it takes."""
+        received = bytearray()
+        while self.socket is not None and len(received) < nr_bytes:
+            chunk = self.socket.recv(min(nr_bytes - len(received), 1 << 17))
+            if not chunk:
+                break
+            received += chunk
+        return received
+
+    def send(self, bytestream: bytes) -> None:
+        """As ``AssociationSocket.send``; Evt17 when the peer does not take the bytes."""
+        try:
+            if self.socket is None:
+                raise ConnectionError("closed")
+            self.socket.sendall(bytestream)
+        except OSError:
+            self.event_queue.put("Evt17")
+
+    def drain(self, seconds: float) -> None:
+        """Throw away what still comes until the peer closes; unread bytes would turn our close into a reset."""
+        deadline_s = time.monotonic() + seconds
+        try:
+            while (left := deadline_s - time.monotonic()) > 0 and self.wait(left):
+                if self.socket is None or not self.socket.recv(1 << 16):
+                    return
+        except OSError:
+            return
+
+
+def mend_requestor(event: evt.Event) -> None:
+    """EVT_CONN_OPEN of an association we request: the stock socket becomes a polled one without Nagle delay."""
+    sock: Any = event.assoc.dul.socket
+    sock.__class__ = PolledSocket
+    sock.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

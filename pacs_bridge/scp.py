@@ -1,0 +1,230 @@
+"""The services behind the listener: verification and storage. [adapter]
+
+Each association has its own ``Services``; all of it runs in that association's thread. Nothing here raises
+into the network layer: whatever goes wrong becomes a DIMSE status.
+"""
+
+import errno
+import logging
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from pacs_bridge import ports
+from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.extract import STORAGE_CLASSES, TRANSFER_SYNTAXES, extract
+from pacs_bridge.ports import Inbox, Peer, ReceivedObject
+from pacs_bridge.pynetdicom_hooks import DirectAssociation, discard_sink
+from pacs_bridge.records import ObjectRecord, Problem
+from pacs_bridge.spool import Spooled, SpoolFile, part10_preamble
+
+log = logging.getLogger(__name__)
+
+# A-ASSOCIATE-RJ (result, source, reason), PS3.8 Table 9-21.
+CALLED_AE_UNKNOWN = (1, 1, 7)
+CALLING_AE_UNKNOWN = (1, 1, 3)
+TEMPORARY_CONGESTION = (2, 3, 1)
+# Presentation context results, PS3.8 Table 9-18.
+_ACCEPTED, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 4
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS))
+_UNRECOGNISED_OPERATION = 0x0211  # PS3.7 C.5.23
+# Public classes that are not storage (query, worklist, print ...): PS3.6 gives each a UID under this root.
+_PUBLIC_ROOT = "1.2.840.10008."
+
+
+@dataclass(frozen=True)
+class Office:
+    """What all associations of one listener share. ``zone``: for moments in objects that carry no offset."""
+
+    inbox: Inbox
+    blobs: FileBlobs
+    ae_title: str
+    zone: tzinfo = UTC
+
+
+def is_storage(sop_class_uid: str) -> bool:
+    """Known storage classes, and every class that is not a known public one: unknown objects are kept too."""
+    if sop_class_uid in STORAGE_CLASSES:
+        return True
+    return not sop_class_uid.startswith(_PUBLIC_ROOT) or sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.")
+
+
+def dimse_status_of(error: Exception) -> int:
+    """0xA700 when space, descriptors or a lock were lacking; else 0x0110."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return ports.OUT_OF_RESOURCES
+    # A database error wraps its driver's: sqlite3 names its code, PostgreSQL has SQLSTATE classes.
+    cause = getattr(error, "orig", error)
+    name = str(getattr(cause, "sqlite_errorname", ""))
+    sqlstate = str(getattr(cause, "sqlstate", "") or "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
+        return ports.OUT_OF_RESOURCES
+    if sqlstate.startswith(("53", "40", "55P03", "57", "08")):  # resources, rollback, lock, shutdown, connection
+        return ports.OUT_OF_RESOURCES
+    return ports.PROCESSING_FAILURE
+
+
+class Services:
+    """Who the peer is, what it may do, and the doing; the ``Policy`` of one association."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self.peer: Peer | None = None
+        self.association_id: int | None = None
+
+    def admit(self, assoc: DirectAssociation, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
+        """None, or why the association is refused."""
+        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        inbox, address = self._office.inbox, assoc.peer_address
+        try:
+            if called != self._office.ae_title:
+                inbox.association_refused(calling, called, address, "called_ae_unknown")
+                return CALLED_AE_UNKNOWN
+            self.peer = inbox.identify(calling, called, address)
+            if self.peer is None:
+                inbox.association_refused(calling, called, address, "calling_ae_unknown")
+                return CALLING_AE_UNKNOWN
+            self.association_id = inbox.association_opened(self.peer, calling, called, address)
+        except Exception as error:
+            log.error("association refused: inbox raised %s", type(error).__name__)
+            return TEMPORARY_CONGESTION
+        return None
+
+    def negotiate(
+        self, assoc: DirectAssociation, request: A_ASSOCIATE
+    ) -> tuple[list[PresentationContext], list[SCP_SCU_RoleSelectionNegotiation]]:
+        """An answer to every proposed context, and to every proposed role: the peer is user, we are provider."""
+        contexts = [self._answer(proposed) for proposed in request.presentation_context_definition_list]
+        roles = []
+        for item in assoc.requestor.role_selection.values():
+            role = SCP_SCU_RoleSelectionNegotiation()
+            role.sop_class_uid, role.scu_role, role.scp_role = item.sop_class_uid, bool(item.scu_role), False
+            roles.append(role)
+        return contexts, roles
+
+    def _answer(self, proposed: PresentationContext) -> PresentationContext:
+        syntaxes = [str(uid) for uid in proposed.transfer_syntax]
+        usable = [uid for uid in syntaxes if uid in TRANSFER_SYNTAXES]
+        # The peer's order is its preference; big endian is retired and taken only when alone.
+        usable.sort(key=lambda uid: uid == _BIG_ENDIAN)
+        answer = PresentationContext()
+        answer.context_id = proposed.context_id
+        answer.abstract_syntax = proposed.abstract_syntax
+        answer.transfer_syntax = [UID(usable[0] if usable else syntaxes[0])]
+        answer.result = self._result(str(proposed.abstract_syntax), bool(usable))
+        answer._as_scu, answer._as_scp = False, True
+        return answer
+
+    def _result(self, abstract_syntax: str, has_transfer_syntax: bool) -> int:
+        services = self.peer.services if self.peer else frozenset()
+        service = "echo" if abstract_syntax == Verification else "store" if is_storage(abstract_syntax) else None
+        if service is None:
+            return _NO_ABSTRACT_SYNTAX
+        if service not in services:
+            return _USER_REJECTION
+        return _ACCEPTED if has_transfer_syntax else _NO_TRANSFER_SYNTAX
+
+    def open_sink(self, assoc: DirectAssociation, message: DIMSEMessage, context_id: int) -> SpoolFile:
+        """A spool file that begins with the file meta of what is about to come."""
+        command = message.command_set
+        context = assoc._accepted_cx.get(context_id)
+        syntax = context.transfer_syntax[0] if context else ""
+        preamble = part10_preamble(
+            _uid_of(command, "AffectedSOPClassUID"),
+            _uid_of(command, "AffectedSOPInstanceUID"),
+            str(syntax),
+            self.peer.ae_title if self.peer else "",
+        )
+        return SpoolFile(lambda: self._office.blobs.spool_dir, preamble)
+
+    def serve(self, assoc: DirectAssociation, message: Any, context: PresentationContext) -> None:
+        """One request, one response. A response that reached us here, and a cancel, are passed over."""
+        if isinstance(message, C_STORE) and message.MessageID is not None:
+            self._respond(assoc, message, context, self._store_status(message, context))
+        elif isinstance(message, C_ECHO) and message.MessageID is not None:
+            allowed = self.peer is not None and "echo" in self.peer.services
+            self._respond(assoc, message, context, ports.SUCCESS if allowed else ports.NOT_AUTHORISED)
+        elif getattr(message, "MessageID", None) is not None:
+            discard_sink(message)
+            self._respond(assoc, message, context, _UNRECOGNISED_OPERATION)
+
+    def _respond(self, assoc: DirectAssociation, request: Any, context: PresentationContext, status: int) -> None:
+        response = type(request)()
+        response.MessageID = request.MessageID
+        response.MessageIDBeingRespondedTo = request.MessageID
+        response.AffectedSOPClassUID = request.AffectedSOPClassUID
+        if isinstance(request, C_STORE):
+            response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+        response.Status = status
+        assoc.dimse.send_msg(response, context.context_id or 1)
+
+    def _store_status(self, request: C_STORE, context: PresentationContext) -> int:
+        sink: SpoolFile | None = request.sink  # type: ignore[attr-defined]
+        if sink is None or self.peer is None:
+            return ports.CANNOT_UNDERSTAND  # a C-STORE without a data set
+        try:
+            if "store" not in self.peer.services:
+                return ports.NOT_AUTHORISED
+            return self._keep(self.peer, request, context, sink.finish())
+        except Exception as error:
+            status = dimse_status_of(error)
+            log.error("object not stored: %s, status %04X", type(error).__name__, status)
+            return status
+        finally:
+            sink.discard()  # nothing left to drop once it has been adopted
+
+    def _keep(self, peer: Peer, request: C_STORE, context: PresentationContext, spooled: Spooled) -> int:
+        """Read, adopt, file: the bytes are fsynced already, the inbox commits last."""
+        record, problem = self._read(spooled, peer, request)
+        key = self._office.blobs.adopt(spooled.path, spooled.digest)
+        received = ReceivedObject(
+            association_id=self.association_id,
+            blob_key=key,
+            digest=spooled.digest,
+            size_bytes=spooled.size_bytes,
+            sop_class_uid=str(request.AffectedSOPClassUID or ""),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+            record=record,
+            problem=problem,
+        )
+        return self._office.inbox.receive(received)
+
+    def _read(self, spooled: Spooled, peer: Peer, request: C_STORE) -> tuple[ObjectRecord | None, Problem | None]:
+        try:
+            record = extract(spooled.path, fallback_character_set=peer.fallback_character_set, zone=self._office.zone)
+        except Problem as problem:
+            return problem.record, problem
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            # Never lost for a fault of ours: the bytes are safe, a person looks at them in quarantine.
+            log.error("object unreadable: %s", type(error).__name__)
+            return None, Problem("malformed", {"part": type(error).__name__})
+        if record.sop_instance_uid != str(request.AffectedSOPInstanceUID or ""):
+            return record, Problem("sop_instance_mismatch", record=record)
+        if record.sop_class_uid != str(request.AffectedSOPClassUID or ""):
+            return record, Problem("sop_class_mismatch", record=record)
+        return record, None
+
+    def closed(self, assoc: DirectAssociation, outcome: str) -> None:
+        """Tell the inbox how it ended, once it had been opened."""
+        if self.association_id is None:
+            return
+        try:
+            self._office.inbox.association_closed(self.association_id, outcome)
+        except Exception as error:
+            log.error("association end not noted: inbox raised %s", type(error).__name__)
+
+
+def _uid_of(command: Any, keyword: str) -> str:
+    value = command.get(keyword)
+    return "" if value is None else str(value)
