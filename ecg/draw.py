@@ -1,4 +1,4 @@
-"""A sheet drawn to SVG, one user unit a millimetre: on screen inline or as an image, on paper inside the report. [domain]
+"""A sheet drawn to SVG, one user unit a millimetre: on screen inline or as an image, on paper in the report. [domain]
 
 Only presentation attributes, no style, script, id or reference: allowed by a strict Content-Security-Policy, and any
 number of sheets may stand in one page.
@@ -15,7 +15,9 @@ from ecg.layout import Pulse, Sheet, Trace
 
 MOST_POINTS_PER_S = 500
 FONT_MM, SMALL_FONT_MM = 3.2, 2.6
-FONT_FAMILY = "'Segoe UI','Microsoft YaHei UI','Microsoft YaHei','PingFang SC','Noto Sans CJK SC','Noto Sans SC',sans-serif"
+FONT_FAMILY = (
+    "'Segoe UI','Microsoft YaHei UI','Microsoft YaHei','PingFang SC','Noto Sans CJK SC','Noto Sans SC',sans-serif"
+)
 WORDS_ZH = {"missing": "缺失", "derived": "推算"}
 
 
@@ -80,8 +82,8 @@ def _grid(sheet: Sheet, colours: Palette) -> Iterable[str]:
     columns, rows = range(int(sheet.width_mm) + 1), range(int(sheet.height_mm) + 1)
     yield f'<rect class="ecg-ground" width="{width}" height="{height}" fill="{colours.ground}"/>'
     for name, is_coarse, colour, opacity, stroke in (
-        ("fine", False, colours.fine, colours.fine_opacity, "0.1"),
-        ("coarse", True, colours.coarse, colours.coarse_opacity, "0.15"),
+        ("fine", False, colours.fine, colours.fine_opacity, "0.08"),
+        ("coarse", True, colours.coarse, colours.coarse_opacity, "0.12"),
     ):
         lines = [f"M{x} 0v{height}" for x in columns if (x % 5 == 0) is is_coarse]
         lines += [f"M0 {y}h{width}" for y in rows if (y % 5 == 0) is is_coarse]
@@ -105,7 +107,7 @@ def _pulse_path(pulse: Pulse) -> str:
 
 
 def _trace(trace: Trace, sheet: Sheet, colours: Palette, words: Mapping[str, str]) -> str:
-    """The lead's group: its line, its name, a mark where its column begins, and a word where it is absent or computed."""
+    """The lead's group: its line, its name, a mark where its column begins, a word where it is absent or computed."""
     is_absent = trace.state in ("missing", "empty")
     body = ""
     if not is_absent:
@@ -153,11 +155,12 @@ def reduced(line: NDArray[np.float64], sampling_rate_hz: float) -> NDArray[np.fl
     starts = np.arange(0, whole, group)
     kept = np.concatenate([starts + y.argmin(axis=1), starts + y.argmax(axis=1), np.arange(whole, len(line)),
                            [0, len(line) - 1]])  # fmt: skip
-    return line[np.unique(kept)]
+    points: NDArray[np.float64] = line[np.unique(kept)]
+    return points
 
 
 def path_data(line: NDArray[np.float64]) -> str:
-    """An SVG path through points (n, 2) in mm: the first absolute, then steps rounded to 0.01 mm without adding up errors."""
+    """SVG path data of points (n, 2) in mm: the first absolute, then steps whose rounding to 0.01 mm never adds up."""
     hundredths = np.rint(line * 100).astype(np.int64)
     x, y = hundredths[0].tolist()
     if len(hundredths) == 1:

@@ -1,4 +1,4 @@
-"""Where every trace, pulse, label and the ruler go on a sheet of ECG paper, in millimetres from its top left. [domain]"""
+"""Where every trace, pulse, label and the ruler go on ECG paper, in millimetres from its top left. [domain]"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -176,6 +176,16 @@ def _shown_s(width_mm: float, height_mm: float, speed: float, arrangement: Arran
     return float(column_s * columns)
 
 
+class _Cell(NamedTuple):
+    """One place on the page: ``row_mm`` is the height of its row, ``seconds`` its span from ``start_s``."""
+
+    baseline_mm: float
+    row_mm: float
+    x_mm: float
+    start_s: float
+    seconds: float
+
+
 class _Page(NamedTuple):
     """What all traces of a page share."""
 
@@ -200,7 +210,7 @@ class _Page(NamedTuple):
         return tuple(Pulse(max(x, 0.0), self.baseline_mm(row, rows), width, height) for row in range(rows))
 
     def column_starts_s(self, columns: int) -> tuple[float, ...]:
-        """When each column begins. A column with less than half of its span recorded shows the last full span instead."""
+        """When each column begins; one with less than half of its span recorded shows the last full span instead."""
         span = self.shown_s / columns
         last = max(self.recording.duration_s - span, self.start_s)
         wanted = [self.start_s + span * column for column in range(columns)]
@@ -217,21 +227,23 @@ class _Page(NamedTuple):
         columns = len(arrangement.rows[0])
         span, starts = self.shown_s / columns, self.column_starts_s(columns)
         cells = [
-            self.trace(lead, row, rows, TRACE_X_MM + column * span * self.speed, starts[column], span)
+            self.trace(lead, self.cell(row, rows, TRACE_X_MM + column * span * self.speed, starts[column], span))
             for row, leads in enumerate(arrangement.rows)
             for column, lead in enumerate(leads)
         ]
         strips = [
-            self.trace(lead, len(arrangement.rows) + i, rows, TRACE_X_MM, self.start_s, self.shown_s, is_rhythm=True)
-            for i, lead in enumerate(arrangement.rhythm)
+            self.trace(lead, self.cell(row, rows, TRACE_X_MM, self.start_s, self.shown_s), is_rhythm=True)
+            for row, lead in enumerate(arrangement.rhythm, start=len(arrangement.rows))
         ]
         return (*cells, *strips)
 
-    def trace(
-        self, lead: str, row: int, rows: int, x_mm: float, start_s: float, seconds: float, is_rhythm: bool = False
-    ) -> Trace:
-        """One lead from ``start_s`` for ``seconds`` in the cell that begins at ``x_mm``."""
-        baseline = self.baseline_mm(row, rows)
+    def cell(self, row: int, rows: int, x_mm: float, start_s: float, seconds: float) -> _Cell:
+        """A place in row ``row`` of ``rows``."""
+        return _Cell(self.baseline_mm(row, rows), self.height_mm / rows, x_mm, start_s, seconds)
+
+    def trace(self, lead: str, cell: _Cell, is_rhythm: bool = False) -> Trace:
+        """One lead in its cell."""
+        baseline, row_mm, x_mm, start_s, seconds = cell
         name, sign = lead.removeprefix("-"), -1.0 if lead.startswith("-") and lead not in self.recording.leads else 1.0
         name = lead if lead in self.recording.leads else name
         lines: tuple[NDArray[np.float64], ...] = ()
@@ -248,7 +260,7 @@ class _Page(NamedTuple):
             x_mm=x_mm,
             width_mm=seconds * self.speed,
             baseline_mm=baseline,
-            label_y_mm=max(baseline - min(8.0, self.height_mm / rows / 2 - 1.5), 3.5),
+            label_y_mm=max(baseline - min(8.0, row_mm / 2 - 1.5), 3.5),
             start_s=start_s,
             seconds=seconds,
             lines=lines,

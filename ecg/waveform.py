@@ -66,7 +66,8 @@ class Recording:
         """The samples (n_samples,) of one lead in microvolts; raises KeyError where there is none."""
         if lead not in self.leads:
             raise KeyError(lead)
-        return self.samples_uv[:, self.leads.index(lead)]
+        column: NDArray[np.float64] = self.samples_uv[:, self.leads.index(lead)]
+        return column
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ class DigitalRecording:
 
     def samples_uv(self) -> NDArray[np.float64]:
         """The samples in microvolts (n_samples, n_leads), NaN where missing."""
-        values = (self.samples - np.array(self.baseline)) * np.array(self.sensitivity_uv)
+        values: NDArray[np.float64] = (self.samples - np.array(self.baseline)) * np.array(self.sensitivity_uv)
         for column, code in enumerate(self.missing):
             if code is not None:
                 values[self.samples[:, column] == code, column] = np.nan
@@ -118,7 +119,7 @@ def check_shape(shape: tuple[int, ...], leads: Sequence[str], sampling_rate_hz: 
 
 
 def lead_name(raw: str) -> str:
-    """The usual spelling of a lead as a file writes it: ``Lead I (Einthoven)\\0`` I, ``MDC_ECG_LEAD_AVR`` aVR, ``vx`` X.
+    """The usual spelling of a lead as a file writes it: ``Lead I (Einthoven)`` I, ``MDC_ECG_LEAD_AVR`` aVR, ``vx`` X.
 
     Unknown names stay as they are, without control characters and cut to 16 characters; may be empty.
     """
@@ -133,7 +134,7 @@ def lead_name(raw: str) -> str:
 
 
 def with_derived_limb_leads(recording: Recording) -> Recording:
-    """The recording with III, aVR, aVL, aVF computed from I and II where they are absent and both of these are there."""
+    """The recording with III, aVR, aVL, aVF computed where they are absent and both I and II are there."""
     absent = tuple(lead for lead in LIMB_FACTORS if lead not in recording.leads)
     if not absent or not {"I", "II"} <= set(recording.leads):
         return recording

@@ -7,6 +7,7 @@ import warnings
 from datetime import UTC, datetime, tzinfo
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,8 +135,9 @@ def _raw_samples(group: Dataset, is_big_endian: bool) -> NDArray[np.signedintege
     _require(group, "NumberOfWaveformChannels", "WaveformBitsAllocated", "WaveformSampleInterpretation", "WaveformData")
     interpretation = str(group.WaveformSampleInterpretation)
     kind = _KINDS.get(interpretation)
-    if kind is None or int(group.WaveformBitsAllocated) != int(kind[1]) * 8:
-        raise EcgError("unsupported_sample_format", interpretation=interpretation, bits=int(group.WaveformBitsAllocated))
+    bits = int(group.WaveformBitsAllocated)
+    if kind is None or bits != int(kind[1]) * 8:
+        raise EcgError("unsupported_sample_format", interpretation=interpretation, bits=bits)
     rows, columns = int(group.NumberOfWaveformSamples), int(group.NumberOfWaveformChannels)
     if not 0 < columns <= MOST_CHANNELS or columns != len(group.ChannelDefinitionSequence):
         raise EcgError("bad_shape", leads=columns)
@@ -177,7 +179,7 @@ def _gaps(group: Dataset, raw: NDArray[np.signedinteger], is_big_endian: bool) -
     return gap
 
 
-def _padding_value(group: Dataset, dtype: np.dtype, is_big_endian: bool) -> int | None:  # type: ignore[type-arg]
+def _padding_value(group: Dataset, dtype: np.dtype[Any], is_big_endian: bool) -> int | None:
     """(5400,100A) as an integer; the element's VR is OB or OW, so it comes as bytes, or US/SS from lenient writers."""
     value = group.get("WaveformPaddingValue")
     if isinstance(value, bytes):

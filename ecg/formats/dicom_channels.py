@@ -39,7 +39,7 @@ def channel_lead(channel: Dataset) -> str:
 
 
 def channel_scale(channel: Dataset) -> tuple[float, float]:
-    """Microvolts per step and microvolts at sample 0. Raises EcgError missing_sensitivity, unknown_unit: never a guess."""
+    """Microvolts per step, microvolts at sample 0; never a guess. Raises EcgError missing_sensitivity, unknown_unit."""
     lead = channel_lead(channel)
     sensitivity = _number(channel, "ChannelSensitivity")
     units = channel.get("ChannelSensitivityUnitsSequence") or []
@@ -64,7 +64,7 @@ def common_filter(channels: Iterable[Dataset], keyword: str) -> float | None:
 def _number(channel: Dataset, keyword: str) -> float | None:
     """A decimal string as a finite float, None where absent, empty or no number."""
     try:
-        value = float(channel.get(keyword))  # type: ignore[arg-type]
+        value = float(channel.get(keyword))
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None
