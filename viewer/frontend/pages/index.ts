@@ -1,0 +1,2 @@
+/** The pages by the name in `<body data-page>`. */
+export const pages: Record<string, () => void> = {};
