@@ -18,7 +18,7 @@ FONT_MM, SMALL_FONT_MM = 3.2, 2.6
 FONT_FAMILY = (
     "'Segoe UI','Microsoft YaHei UI','Microsoft YaHei','PingFang SC','Noto Sans CJK SC','Noto Sans SC',sans-serif"
 )
-WORDS_ZH = {"missing": "缺失", "derived": "推算"}
+WORDS_ZH = {"missing": "缺失", "derived": "推算", "outside": "超出纸面"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def svg(
     """The sheet as a stand-alone SVG document.
 
     ``caption`` is written at the bottom left (scale and filter), ``title`` names the picture to screen readers,
-    ``words`` has "missing" and "derived" in the reader's language. Raises KeyError for an unknown palette.
+    ``words`` has "missing", "derived", "outside" (the trace leaves the sheet) in the reader's language.
+    Raises KeyError for an unknown palette.
     Each lead is ``<g class="ecg-lead" data-lead data-state data-start-s data-seconds data-x-mm data-baseline-mm>``.
     """
     colours = PALETTES[palette]
@@ -120,8 +121,10 @@ def _trace(trace: Trace, sheet: Sheet, colours: Palette, words: Mapping[str, str
         )
     body += _words(trace.x_mm + 1, trace.label_y_mm, trace.lead, FONT_MM, colours.label, is_bold=True)
     beside = trace.x_mm + 2.5 + 0.62 * FONT_MM * len(trace.lead)
-    if is_absent:
-        body += _words(beside, trace.label_y_mm, words["missing"], SMALL_FONT_MM, colours.warning)
+    if is_absent or trace.leaves_sheet:
+        # A saturated lead lies wholly outside: without the word its cell would look like one with nothing to show.
+        word = words["missing" if is_absent else "outside"]
+        body += _words(beside, trace.label_y_mm, word, SMALL_FONT_MM, colours.warning)
     elif trace.state == "derived":
         body += _words(beside, trace.label_y_mm, words["derived"], SMALL_FONT_MM, colours.faint)
     return (

@@ -12,7 +12,7 @@ PAPER_WIDTH_MM, PAPER_HEIGHT_MM = 273.0, 122.0  # the grid of the A4 report
 STRIP_S = 10.0
 PULSE_UV, PULSE_S = 1000.0, 0.2
 PULSE_X_MM, PULSE_LEAD_MM, TRACE_X_MM, RIGHT_MARGIN_MM = 10.0, 2.0, 20.0, 3.0
-RULER_MM = 25.0
+RULER_MM, RULER_ROOM_MM = 25.0, 10.0
 MOST_SHEET_MM = 2000.0
 SPEEDS_MM_PER_S = (5.0, 10.0, 12.5, 25.0, 50.0, 100.0)
 GAINS_MM_PER_MV = (2.5, 5.0, 10.0, 20.0, 40.0)
@@ -198,8 +198,15 @@ class _Page(NamedTuple):
     shown_s: float
 
     def baseline_mm(self, row: int, rows: int) -> float:
-        """On a whole millimetre, so a flat line lies on a grid line."""
-        pitch = float(np.floor(self.height_mm / rows))
+        """On a whole millimetre, so a flat line lies on a grid line.
+
+        Rows are equal; where these are low, the first keeps its pulse on the sheet and the last stays off the ruler.
+        """
+        pitch = np.floor(self.height_mm / rows)
+        pulse_mm = PULSE_UV / 1000 * self.gain
+        top, bottom = pulse_mm + 2, self.height_mm - RULER_ROOM_MM
+        if rows > 1 and pitch <= 2 * pulse_mm and bottom - top >= 5 * (rows - 1):
+            return float(np.floor(top + row * (bottom - top) / (rows - 1)))
         return float(np.floor(pitch * (row + 0.5)))
 
     def pulses(self, rows: int) -> tuple[Pulse, ...]:

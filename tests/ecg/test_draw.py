@@ -105,11 +105,18 @@ def test_lead_names_from_files_cannot_break_out() -> None:
 
 
 def test_missing_and_computed_leads_say_so() -> None:
-    words = {"missing": "not recorded", "derived": "computed"}
+    words = {"missing": "not recorded", "derived": "computed", "outside": "off the sheet"}
     document = svg(sheet(Recording(np.zeros((5000, 2)), 500, ("I", "II"))), words=words)
     said = {group.get("data-lead"): [text.text for text in group.iter(f"{SVG}text")] for group in leads_of(document)}
     assert said["V3"] == ["V3", "not recorded"]
     assert said["aVF"] == ["aVF", "computed"]
+
+
+def test_a_saturated_lead_does_not_look_like_an_empty_cell() -> None:
+    document = svg(sheet(dicom.read(shared_data("ecg", "bad", "dicom_flat_II_saturated_V2_padded_V4.dcm"))))
+    said = {group.get("data-lead"): [text.text for text in group.iter(f"{SVG}text")] for group in leads_of(document)}
+    assert said["V2"] == ["V2", "超出纸面"]
+    assert said["V1"] == ["V1"]
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,16 @@ def test_refusals(arguments: dict[str, object], code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
+def test_pulses_stay_on_the_sheet_and_rows_apart(layout: str, gain: float) -> None:
+    pulses = sheet(ramp(10.0), layout=layout, gain_mm_per_mv=gain).pulses
+    baselines = [pulse.baseline_mm for pulse in pulses]
+    assert baselines[0] - pulses[0].height_mm >= 0
+    assert (np.diff(baselines) >= 7).all()
+    assert baselines[-1] <= 122 - 5
+
+
 def test_best_layout() -> None:
     assert best_layout(ramp(1.0)) == "3x4+1R"
     holter = ramp(10.0, leads=("MLII", "V5"))
