@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
@@ -25,15 +26,15 @@ from worklist.base.db import Database
 from worklist.tables import Study, Workitem
 
 AUTHOR_FIELD, REVIEWER_FIELD = "report_doctor", "reviewer"
-_CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 letters without 0 O 1 I
-_CODE_LENGTH = 26  # 130 bits
+CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 letters without 0 O 1 I
+CODE_LENGTH = 26  # 130 bits
 
 
 class Blobs(Protocol):
     """Where documents are kept."""
 
     def put(self, content: bytes) -> str: ...
-    def read(self, key: str) -> bytes: ...
+    def path(self, key: str) -> Path: ...
 
 
 class Signer(Protocol):
@@ -148,16 +149,17 @@ class ReportDesk:
             raise Refused("digest_mismatch")
         now = self.now()
         with self.db.write() as session:
-            _, _, _, key = service.check_signable(
+            _, study, _, key = service.check_signable(
                 session, actor, workitem_uid, version, preliminary=preliminary, verifying=verifying, now=now
             )
+            is_ecg = study.kind == "ecg"
             encrypted, certificate, serial = key.encrypted_pkcs8, key.certificate_pem, key.serial
             remaining = service.spend_pin_try(session, actor.account_id, now)
         try:
             request = SigningRequest(
-                document=self.blobs.read(prepared.pdf_key), expected_sha256=prepared.pdf_sha256, field_name=field,
+                document=self.blobs.path(prepared.pdf_key).read_bytes(), expected_sha256=prepared.pdf_sha256, field_name=field,
                 pin=pin, encrypted_pkcs8=encrypted, certificate_pem=certificate, signer_name=actor.name, signed_at=now,
-                stamp_pdf=self.render_stamp(actor.name, now.astimezone(self.settings.zone), serial, field),
+                stamp_pdf=self.render_stamp(field, is_ecg, actor.name, now, serial, self.settings.zone),
             )  # fmt: skip
             pdf = self.signer.sign(request)
         except SigningRefusedError as error:
@@ -190,7 +192,7 @@ class ReportDesk:
 
 def new_verify_code() -> str:
     """A code of 130 random bits that derives from nothing; groups of it are printed on paper."""
-    return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+    return "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
 
 
 def _is_verification(session: Session, workitem_uid: str) -> bool:

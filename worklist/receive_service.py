@@ -324,6 +324,11 @@ def settle(session: Session, study: Study, now: datetime) -> bool:
     return True
 
 
+def anything_incomplete(session: Session) -> bool:
+    """Whether any study may still get objects: asked several times a second, so it must be cheap."""
+    return bool(store.incomplete_studies(session))
+
+
 def settle_due(session: Session, now: datetime) -> int:
     """Turn every study READY that is due; how many were."""
     return sum(settle(session, study, now) for study in store.incomplete_studies(session))

@@ -1,0 +1,146 @@
+"""A study on the screen: the reading page, its display data, frames, thumbnails, the ECG sheet. [web]"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from viewer.image_metadata import display_order
+from worklist import store
+from worklist.access import Act, Refused, check
+from worklist.access_store import visible_studies, visible_study
+from worklist.tables import Instance, Series, Study
+from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, write
+from worklist.web_files import send_stored
+from worklist.workitem_service import note_viewing, workitem_in_sight
+
+viewer = Blueprint("viewer", __name__)
+
+register_codes({"missing_sensitivity": 422, "no_waveform": 404, "frame_pending": 409, "frame_failed": 422})
+
+ECG_LAYOUTS, ECG_SPEEDS, ECG_GAINS = ("3x4+1R", "6x2", "12x1"), ("12.5", "25", "50"), ("5", "10", "20")
+
+
+@viewer.get("/read/<uid>")
+@route_needs(Act.REPORT_WRITE, summary="The reading workstation")
+def read_page(uid: str) -> str:
+    with read() as session:
+        workitem_in_sight(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
+    return render_template("read.html", workitem_uid=uid)
+
+
+def _note(session: Session, study: Study) -> None:
+    """The audit row of a reading; written at most once a sitting."""
+    note_viewing(session, actor(), study, now())
+
+
+@viewer.get("/api/studies/<uid>/display")
+@route_needs(Act.STUDY_VIEW_IMAGES, summary="Everything the engine needs to show a study, but its frames")
+def display(uid: str) -> Response:
+    with write() as session:
+        study = visible_study(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
+        _note(session, study)
+        series = store.series_of_study(session, study.id)
+        instances = store.instances_of_series(session, [row.id for row in series])
+    shown = [_series(row, [item for item in instances if item.series_id == row.id]) for row in series]
+    body = {"study_instance_uid": uid, "series": [row for row in shown if row["instances"]]}
+    return _gzipped(body)
+
+
+def _gzipped(body: dict[str, Any]) -> Response:
+    """Series data of 300 slices shrink to a fortieth."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(text) < 1000 or "gzip" not in request.accept_encodings:
+        return Response(text, mimetype="application/json")
+    answer = Response(gzip.compress(text, 5), mimetype="application/json")
+    answer.headers.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    return answer
+
+
+def _series(row: Series, instances: list[Instance]) -> dict[str, Any]:
+    shown = [_instance(item) for item in instances if item.derived_state != "none"]
+    return {
+        "series_instance_uid": row.series_instance_uid, "number": row.number, "modality": row.modality,
+        "description": row.description, "body_part": row.body_part, "instances": display_order(shown),
+    }  # fmt: skip
+
+
+def _instance(item: Instance) -> dict[str, Any]:
+    """An instance's display data; one that is not derived yet, or cannot be, says so and stays in its place."""
+    base = {"sop_instance_uid": item.sop_instance_uid, "number": item.number, "reason": item.derived_reason}
+    if item.derived_state != "done":
+        state = "failed" if item.derived_state == "failed" else "pending"
+        return {"rows": None, "columns": None, "frames": [], "position_mm": None} | base | {"state": state}
+    shown: dict[str, Any] = json.loads((_derived(item) / "display.json").read_bytes())
+    for number, frame in enumerate(shown["frames"], 1):
+        frame["url"] = f"/api/frames/{item.sop_instance_uid}/{number}"
+    return shown | base | {"state": "ready"}
+
+
+def _derived(item: Instance) -> Path:
+    found: Path = adapter("derived_dir")(item.blob_key)
+    return found
+
+
+def _instance_in_sight(uid: str) -> Instance:
+    """An instance of a study the actor may view. Raises Refused("not_found")."""
+    check(actor(), Act.STUDY_VIEW_IMAGES)
+    with read() as session:
+        found = session.scalar(
+            select(Instance)
+            .join(Series, Series.id == Instance.series_id)
+            .join(Study, Study.id == Series.study_id)
+            .where(Instance.sop_instance_uid == uid, visible_studies(actor(), now()))
+        )
+    if found is None:
+        raise Refused("not_found")
+    return found
+
+
+@viewer.get("/api/frames/<uid>/<int:number>")
+@route_needs(Act.STUDY_VIEW_IMAGES, summary="One frame as an HTJ2K codestream; byte ranges", touches=False)
+def frame(uid: str, number: int) -> Response:
+    item = _instance_in_sight(uid)
+    path = _derived(item) / f"frame_{number}.jphc"
+    if item.derived_state != "done" or not path.is_file():
+        if item.derived_state == "pending":
+            raise WebError(409, "frame_pending")
+        raise Refused("not_found")
+    return send_stored(path, "image/jphc", etag=f"{item.digest}-{number}")
+
+
+@viewer.get("/api/thumbnails/<uid>")
+@route_needs(Act.STUDY_VIEW_IMAGES, summary="A small picture of an instance", touches=False)
+def thumbnail(uid: str) -> Response:
+    item = _instance_in_sight(uid)
+    path = _derived(item) / "thumbnail.jpg"
+    if not path.is_file():
+        raise Refused("not_found")
+    return send_stored(path, "image/jpeg", etag=f"{item.digest}-thumbnail")
+
+
+def _choice(name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = request.args.get(name, default).replace(" ", "+")
+    if value not in allowed:
+        raise WebError(400, "query_value", field=name, value=value)
+    return value
+
+
+@viewer.get("/api/studies/<uid>/ecg")
+@route_needs(
+    Act.STUDY_VIEW_IMAGES, summary="The study's ECG drawn to scale", query=["layout", "speed", "gain", "palette"],
+)  # fmt: skip
+def ecg_sheet(uid: str) -> Response:
+    with write() as session:
+        study = visible_study(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
+        _note(session, study)
+        keys = [item.blob_key for item in store.instances_of_study(session, study.id)]
+    drawn = adapter("ecg_sheet")(
+        keys, layout=_choice("layout", ECG_LAYOUTS, "3x4+1R"), speed=float(_choice("speed", ECG_SPEEDS, "25")),
+        gain=float(_choice("gain", ECG_GAINS, "10")), palette=_choice("palette", ("dark", "paper"), "dark"),
+    )  # fmt: skip
+    return _gzipped(drawn)

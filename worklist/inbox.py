@@ -1,0 +1,146 @@
+"""The index behind the listener: who a peer is, and filing with its commit before anyone is told so. [app]"""
+
+import errno
+import ipaddress
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+from pacs_bridge.ports import OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, Peer, ReceivedObject
+from worklist import receive_service, store
+from worklist.base import audit
+from worklist.base.config import Settings
+from worklist.base.db import Database
+from worklist.receive_service import Filed, Sender
+from worklist.tables import Device, Site
+
+log = logging.getLogger("teleread.inbox")
+
+SEEN_EVERY = timedelta(seconds=30)
+RACE_RETRIES = 3
+
+
+class IndexInbox:
+    """``pacs_bridge.ports.Inbox`` on the index; safe for many association threads at once."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        *,
+        listener_run: str,
+        same_content: Callable[[str, str], bool],
+        signed_statuses: Callable[[Session, int], set[str]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._db, self._settings, self._now = db, settings, now
+        self._listener_run = listener_run
+        self._same_content, self._signed_statuses = same_content, signed_statuses
+        self._senders: dict[int, Sender] = {}
+        self._lock = threading.Lock()
+
+    def close_lost_associations(self) -> int:
+        """At start: associations of earlier runs are over."""
+        with self._db.write() as session:
+            return receive_service.close_lost_associations(session, self._listener_run, self._now())
+
+    def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
+        """The registered, enabled device of this AE title whose address range holds ``address``."""
+        with self._db.read() as session:
+            device = store.device_by_ae_title(session, calling_ae)
+            if device is None or not device.enabled or not _in_range(address, device.address_range):
+                return None
+            return Peer(
+                device_id=device.id, site_id=device.site_id, ae_title=device.ae_title,
+                services=frozenset(device.services), quiet_time_s=device.quiet_time_s,
+                fallback_character_set=device.fallback_character_set,
+            )  # fmt: skip
+
+    def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:
+        now = self._now()
+        with self._db.write() as session:
+            association_id = receive_service.open_association(
+                session, device_id=peer.device_id, site_id=peer.site_id, calling_ae_title=calling_ae,
+                called_ae_title=called_ae, peer_address=address, listener_run=self._listener_run, now=now,
+            )  # fmt: skip
+            if peer.device_id is not None:
+                device = session.get_one(Device, peer.device_id)
+                if device.last_seen_at is None or now - device.last_seen_at > SEEN_EVERY:
+                    device.last_seen_at = now
+        if peer.site_id is not None:
+            with self._lock:
+                self._senders[association_id] = Sender(peer.site_id, calling_ae, peer.device_id, peer.quiet_time_s)
+        return association_id
+
+    def association_closed(self, association_id: int, outcome: str) -> None:
+        with self._lock:
+            self._senders.pop(association_id, None)
+        with self._db.write() as session:
+            receive_service.close_association(session, association_id, outcome, self._now())
+
+    def association_refused(self, calling_ae: str, called_ae: str, address: str, reason: str) -> None:
+        with self._db.write() as session:
+            audit.record(
+                session, now=self._now(), actor=calling_ae or "?", role="device", site="?", act="association.open",
+                object_type="association", object_uid=called_ae, result=reason, details={"address": address},
+            )  # fmt: skip
+
+    def receive(self, received: ReceivedObject) -> int:
+        """File and commit. 0x0000 after the commit only; 0xA700 where the disk is full or the database is locked."""
+        with self._lock:
+            sender = self._senders[received.association_id]  # type: ignore[index]
+        try:
+            self.file(sender, received)
+        except OperationalError as error:
+            log.error("object not filed: %s", type(error.orig).__name__)
+            return OUT_OF_RESOURCES
+        except OSError as error:
+            log.error("object not filed: %s", errno.errorcode.get(error.errno or 0, "OSError"))
+            return OUT_OF_RESOURCES if error.errno in (errno.ENOSPC, errno.EDQUOT) else PROCESSING_FAILURE
+        return SUCCESS
+
+    def file(self, sender: Sender, received: ReceivedObject) -> Filed:
+        """File one object in one transaction; a race over a new study or patient is run once more."""
+        for tries_left in reversed(range(RACE_RETRIES)):
+            try:
+                with self._db.write() as session:
+                    return receive_service.file_object(
+                        session, sender, received, same_content=self._same_content,
+                        signed_statuses=self._signed_statuses, zone=self._settings.zone, now=self._now(),
+                    )  # fmt: skip
+            except IntegrityError:
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def file_upload(self, site_id: int, source: str, received: Callable[[int], list[ReceivedObject]]) -> list[Filed]:
+        """File objects that a person brought: one association that opens and closes here.
+
+        ``received`` makes the objects, given the association's id.
+        """
+        with self._db.write() as session:
+            site = session.get_one(Site, site_id)
+            association_id = receive_service.open_association(
+                session, device_id=None, site_id=site.id, calling_ae_title=source, called_ae_title="HTTP",
+                peer_address="", listener_run=self._listener_run, now=self._now(),
+            )  # fmt: skip
+        sender = Sender(site_id, source, None, 0)
+        try:
+            filed = [self.file(sender, item) for item in received(association_id)]
+        finally:
+            with self._db.write() as session:
+                receive_service.close_association(session, association_id, "released", self._now())
+        return filed
+
+
+def _in_range(address: str, address_range: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(address_range, strict=False)
+    except ValueError:
+        return False
+
+

@@ -1,0 +1,32 @@
+"""The listener's process. [app]"""
+
+import threading
+from uuid import uuid4
+
+from pacs_bridge.compare import same_content
+from pacs_bridge.listener import Listener
+from reports.store import signed_statuses
+from worklist.inbox import IndexInbox
+from worklist.roof import Roof
+
+
+def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
+    """The index as the listener and uploads see it."""
+    return IndexInbox(
+        roof.db, roof.settings, listener_run=listener_run, signed_statuses=signed_statuses, now=roof.now,
+        same_content=lambda one, other: same_content(roof.blobs.path(one), roof.blobs.path(other)),
+    )  # fmt: skip
+
+
+def listen(roof: Roof, stop: threading.Event) -> None:
+    """Listen until told to stop; prints one line when ready."""
+    inbox = make_inbox(roof, f"listener:{uuid4().hex}")
+    inbox.close_lost_associations()
+    settings = roof.settings
+    listener = Listener(
+        inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone
+    )
+    listener.start()
+    print(f"DICOM {settings.ae_title} {settings.dicom_host}:{listener.port}", flush=True)
+    stop.wait()
+    listener.stop(8.0)

@@ -1,0 +1,43 @@
+"""What every role stands on: settings, database, files, the clock. [app]"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pacs_bridge.blobs import FileBlobs
+from worklist.base.config import ConfigError, Settings
+from worklist.base.db import Database
+
+
+def clock() -> datetime:
+    """The one place where the product asks for the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Roof:
+    """One process's share of the machine."""
+
+    settings: Settings
+    db: Database
+    blobs: FileBlobs
+    now: Callable[[], datetime] = clock
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.settings.data_path / "keys"
+
+    def close(self) -> None:
+        self.blobs.close()
+        self.db.dispose()
+
+
+def open_roof(settings: Settings) -> Roof:
+    """Open the data directory (0700) and the database. Raises ConfigError for a blob URL of a kind we do not have."""
+    if settings.blob_url != "file:":
+        raise ConfigError(f"TELEREAD_BLOB_URL={settings.blob_url}: 只支持 file: / only file: is supported")
+    os.umask(0o077)
+    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Roof(settings, Database(settings.resolved_database_url), FileBlobs(settings.data_path / "blobs"))

@@ -1,0 +1,105 @@
+"""ECG files brought by a person become objects on the same road as a modality's. [app]"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from blake3 import blake3
+
+from ecg.formats.reader import UploadedEcg, read_upload
+from pacs_bridge.extract import extract
+from pacs_bridge.objects import ecg_waveform
+from pacs_bridge.ports import ReceivedObject
+from pacs_bridge.records import Problem
+from worklist import order_service
+from worklist.access import Actor, Refused
+from worklist.inbox import IndexInbox
+from worklist.roof import Roof
+from worklist.tables import Study
+from worklist.uid import new_uid
+
+
+@dataclass(frozen=True)
+class UploadDesk:
+    """Takes uploads of one web process."""
+
+    roof: Roof
+    inbox: IndexInbox
+
+    def upload_ecg(self, actor: Actor, files: dict[str, bytes], fields: dict[str, str]) -> list[str]:
+        """File every ECG of an upload; the Study Instance UIDs.
+
+        DICOM is stored as it came; WFDB is written as a waveform object with the same digital samples. With
+        patient and order fields an order is made first and the studies carry its accession number.
+        Raises EcgError (what cannot be read), Refused("upload_quarantined", reason=…), Refused("field_missing").
+        """
+        read = read_upload(files, self.roof.settings.zone)
+        order = self._order(actor, fields)
+        contents = [self._content(ecg, fields, order) for ecg in read.ecgs]
+        filed = self.inbox.file_upload(actor.site_id, "upload", lambda run: [self._object(run, data) for data in contents])
+        studies = []
+        for outcome in filed:
+            if outcome.outcome == "quarantined" or outcome.study_id is None:
+                raise Refused("upload_quarantined", reason=outcome.reason or "")
+            studies.append(outcome.study_id)
+        return self._uids(studies)
+
+    def _order(self, actor: Actor, fields: dict[str, str]) -> dict[str, str] | None:
+        """An order from the form's fields, when it names a patient and no existing request."""
+        if fields.get("accession_number") or not fields.get("patient_name"):
+            return None
+        request = order_service.OrderRequest(
+            patient_name=fields["patient_name"], patient_id=fields.get("patient_id") or None,
+            sex=fields.get("sex") or None, birth_date=_date(fields.get("birth_date")), modality="ECG", body_part="",
+            complaint=fields.get("complaint", ""), question=fields.get("question", ""),
+            priority=fields.get("priority") or "routine", pathway=fields.get("pathway") or None,
+            requesting_doctor=fields.get("requesting_doctor", ""),
+        )  # fmt: skip
+        now = self.roof.now()
+        with self.roof.db.write() as session:
+            order = order_service.create_order(session, actor, request, zone=self.roof.settings.zone, now=now)
+            return {"accession_number": order.accession_number}
+
+    def _content(self, ecg: UploadedEcg, fields: dict[str, str], order: dict[str, str] | None) -> bytes:
+        if ecg.data is not None:
+            return ecg.data
+        if not fields.get("patient_name") or ecg.wfdb is None:
+            # A WFDB record says nothing of who it is: without a name nobody could be told the result.
+            raise Refused("field_missing", field="patient_name")
+        digital = ecg.wfdb.digital
+        accession = (order or {}).get("accession_number") or fields.get("accession_number", "")
+        return ecg_waveform(
+            digital.samples, sensitivity_uv=digital.sensitivity_uv, baseline=digital.baseline,
+            sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, missing=digital.missing,
+            patient_name=fields["patient_name"], patient_id=fields.get("patient_id", ""),
+            patient_sex=fields.get("sex") or None, patient_birth_date=_date(fields.get("birth_date")),
+            accession_number=accession, acquired_at=ecg.recording.acquired_at, zone=self.roof.settings.zone,
+            study_instance_uid=new_uid(), series_instance_uid=new_uid(), sop_instance_uid=new_uid(),
+        )  # fmt: skip
+
+    def _object(self, association_id: int, content: bytes) -> ReceivedObject:
+        key = self.roof.blobs.put(content)
+        record, problem = None, None
+        try:
+            record = extract(self.roof.blobs.path(key), fallback_character_set="GB18030", zone=self.roof.settings.zone)
+        except Problem as found:
+            problem = found
+        known: Any = record or (problem.record if problem else None)
+        return ReceivedObject(
+            association_id=association_id, blob_key=key, digest=blake3(content).hexdigest(), size_bytes=len(content),
+            sop_class_uid=known.sop_class_uid if known else "", sop_instance_uid=known.sop_instance_uid if known else "",
+            transfer_syntax_uid=known.transfer_syntax_uid if known else "", record=record, problem=problem,
+        )  # fmt: skip
+
+    def _uids(self, study_ids: list[int]) -> list[str]:
+        with self.roof.db.read() as session:
+            return [session.get_one(Study, study_id).study_instance_uid for study_id in dict.fromkeys(study_ids)]
+
+
+def _date(text: str | None) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused("field_type", field="birth_date") from None

@@ -1,0 +1,41 @@
+"""ECG files brought by a person: DICOM, WFDB, or a zip of these. [web]"""
+
+from typing import Any
+
+from flask import Blueprint, request
+
+from worklist.access import Act
+from worklist.web import UPLOAD_LIMIT_BYTES, WebError, actor, adapter, register_codes, route_needs
+from worklist.web_worklist import own_site
+
+upload = Blueprint("upload", __name__)
+
+register_codes(
+    {"unknown_format": 415, "empty_upload": 422, "upload_quarantined": 422, "damaged_zip": 422, "too_many_files": 413}
+)
+
+FORM_FIELDS = {
+    "site": 32, "patient_name": 64, "patient_id": 64, "sex": 1, "birth_date": 10, "complaint": 2000,
+    "question": 2000, "priority": 16, "pathway": 16, "requesting_doctor": 64, "accession_number": 16,
+}  # fmt: skip
+
+
+@upload.post("/api/ecg")
+@route_needs(
+    Act.ECG_UPLOAD, summary="Upload an ECG: multipart, one or more file parts (DICOM, WFDB, zip) and order fields",
+    limit_bytes=UPLOAD_LIMIT_BYTES, answers={201: "filed", 415: "no format we read"},
+)  # fmt: skip
+def upload_ecg() -> tuple[dict[str, Any], int]:
+    fields: dict[str, str] = {}
+    for name, value in request.form.items():
+        if name not in FORM_FIELDS:
+            raise WebError(422, "field_unknown", field=name)
+        if len(value) > FORM_FIELDS[name]:
+            raise WebError(422, "field_too_long", field=name, max_len=FORM_FIELDS[name])
+        fields[name] = value.strip()
+    own_site(fields.pop("site", None))
+    files = {part.filename or f"part{number}": part.read() for number, part in enumerate(request.files.getlist("file"))}
+    if not files:
+        raise WebError(422, "field_missing", field="file")
+    studies = adapter("upload_ecg")(actor(), files, fields)
+    return {"study_instance_uid": studies[0], "study_instance_uids": studies}, 201

@@ -1,0 +1,340 @@
+"""The reading list and its workitems, as pages and as JSON. [web]"""
+
+from datetime import date, timedelta
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from worklist import items_store, order_service, status, store, workitem_service
+from worklist.access import Act, Refused
+from worklist.access_store import visible_study
+from worklist.account_tables import Account
+from worklist.items_store import BadCursor, ItemFilter
+from worklist.shown import order_json, patient_json
+from worklist.tables import Order, Patient, Series, Study, Workitem
+from worklist.triage import PRIORITIES
+from worklist.web import (
+    Field,
+    WebError,
+    actor,
+    adapter,
+    now,
+    read,
+    read_json,
+    register_codes,
+    route_needs,
+    services,
+    write,
+)
+from worklist.workitem import WorkitemState, WorkitemStep
+
+worklist = Blueprint("worklist", __name__)
+
+register_codes(
+    {
+        "already_claimed": 409, "workitem_ended": 409, "not_claimed": 409, "stale": 409, "own_report": 409,
+        "workitem_illegal_move": 409, "reason_missing": 422, "reader_unknown": 422, "order_not_found": 404,
+        "order_taken": 409, "study_conflict": 409,
+    }
+)  # fmt: skip
+
+REASON = {"reason": Field(str, max_len=256)}
+QUERY = (
+    "state", "status", "step", "kind", "modality", "site", "priority", "study_instance_uid", "q", "limit", "cursor",
+    "since_hours",
+)  # fmt: skip
+CHOICES = {
+    "state": {state.value for state in WorkitemState},
+    "status": set(status.STATUSES),
+    "step": {step.value for step in WorkitemStep},
+    "kind": {"image", "ecg"},
+    "priority": set(PRIORITIES),
+}
+HOME = {
+    "technician": "/technician", "clinician": "/portal", "manager": "/statistics", "admin": "/admin",
+}  # fmt: skip
+BREAK_GLASS_MINUTES = 60
+
+
+@worklist.get("/")
+@route_needs(Act.SESSION_OWN, summary="The start page of a role")
+def home() -> Response | str:
+    if actor().role in HOME:
+        return redirect(HOME[actor().role])
+    return render_template("worklist.html")
+
+
+@worklist.get("/technician")
+@route_needs(Act.ORDER_CREATE, summary="What this site sent, and new requests")
+def technician_page() -> str:
+    return render_template("technician.html")
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    values = tuple(part for part in request.args.get(name, "").split(",") if part)
+    for value in values:
+        if name in CHOICES and value not in CHOICES[name]:
+            raise WebError(400, "query_value", field=name, value=value)
+    return values
+
+
+def _one(name: str) -> str | None:
+    values = _choices(name)
+    return values[0] if values else None
+
+
+def _number(name: str, default: int, most: int) -> int:
+    text = request.args.get(name, str(default))
+    if not text.isdecimal() or not 0 < int(text) <= most:
+        raise WebError(400, "query_value", field=name, value=text)
+    return int(text)
+
+
+@worklist.get("/api/worklist")
+@route_needs(Act.WORKLIST_READ, summary="Workitems in order of urgency", query=QUERY, touches=False)
+def list_items() -> dict[str, Any]:
+    since = now() - timedelta(hours=_number("since_hours", 24, 24 * 366)) if "since_hours" in request.args else None
+    narrow = ItemFilter(
+        state=_choices("state"), status=_choices("status"), step=_one("step"), kind=_one("kind"),
+        modality=_one("modality"), site=_one("site"), priority=_one("priority"),
+        study_instance_uid=request.args.get("study_instance_uid"), q=request.args.get("q"), since=since,
+    )  # fmt: skip
+    with read() as session:
+        try:
+            found, following = items_store.items(
+                session, actor(), narrow, limit=_number("limit", 100, 500), cursor=request.args.get("cursor"), now=now()
+            )
+        except BadCursor:
+            raise WebError(400, "query_value", field="cursor", value="") from None
+    return {"items": found, "next": following, "now": now().isoformat()}
+
+
+@worklist.get("/api/workitems/<uid>")
+@route_needs(Act.WORKLIST_READ, summary="One workitem with its study, order, priors and report")
+def one_item(uid: str) -> dict[str, Any]:
+    with read() as session:
+        workitem, study = workitem_service.workitem_in_sight(session, actor(), Act.WORKLIST_READ, uid, now())
+        rows, _ = items_store.items(
+            session, actor(), ItemFilter(workitem_uids=(uid,)), limit=1, cursor=None, now=now()
+        )
+        return rows[0] | {
+            "transaction_uid": workitem.transaction_uid if workitem.actual_performer == actor().account_id else None,
+            "reason": workitem.reason,
+            "replaced_by": session.scalar(select(Workitem.workitem_uid).where(Workitem.replaces == uid)),
+            "study": study_json(session, study),
+            "priors": [prior_json(session, prior) for prior in store.priors_of_study(session, study)],
+            "conflicts": [
+                {"reason": row.reason, "received_at": row.received_at.isoformat(), "source": row.source,
+                 "seen": row.seen_at is not None}
+                for row in store.open_conflicts(session, study.id)
+            ],
+            "report": adapter("report_of_workitem")(session, actor(), workitem),
+            "suggested_order": _suggested(session, study),
+        }  # fmt: skip
+
+
+def _suggested(session: Any, study: Study) -> dict[str, Any] | None:
+    if study.suggested_order_uid is None:
+        return None
+    order = session.get_one(Order, study.suggested_order_uid)
+    return order_json(order, session.get_one(Patient, order.patient_pk), now().date())
+
+
+def study_json(session: Any, study: Study) -> dict[str, Any]:
+    """A study with its series and how many instances each has."""
+    series = store.series_of_study(session, study.id)
+    counts: dict[int, list[Any]] = {row.id: [] for row in series}
+    for instance in store.instances_of_series(session, list(counts)):
+        counts[instance.series_id].append(instance)
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "description": study.description,
+        "n_instances": study.n_instances,
+        "input_readiness": study.input_readiness,
+        "ready_evidence": study.ready_evidence,
+        "late_images_at": study.late_images_at.isoformat() if study.late_images_at else None,
+        "series": [_series_json(row, counts[row.id]) for row in series],
+    }
+
+
+def _series_json(row: Series, instances: list[Any]) -> dict[str, Any]:
+    return {
+        "series_instance_uid": row.series_instance_uid, "number": row.number, "modality": row.modality,
+        "description": row.description, "n_instances": len(instances),
+        "instances": [
+            {"sop_instance_uid": item.sop_instance_uid, "number": item.number, "derived_state": item.derived_state,
+             "derived_reason": item.derived_reason}
+            for item in instances
+        ],
+    }  # fmt: skip
+
+
+def prior_json(session: Any, prior: Study) -> dict[str, Any]:
+    """An earlier study of the same person, with its report's impression where one is published."""
+    return {
+        "study_instance_uid": prior.study_instance_uid,
+        "modality": prior.modality,
+        "description": prior.description,
+        "body_part": prior.body_part,
+        "kind": prior.kind,
+        "acquired_at": (prior.acquired_at or prior.received_at).isoformat(),
+        "n_instances": prior.n_instances,
+        "report": adapter("published_report")(session, actor(), prior),
+    }
+
+
+@worklist.post("/api/workitems/<uid>/claim")
+@route_needs(Act.WORKITEM_CLAIM, summary="Take a workitem", body={}, answers={200: "taken", 409: "held by another"})
+def claim(uid: str) -> dict[str, Any]:
+    with write() as session:
+        return {"transaction_uid": workitem_service.claim(session, actor(), uid, now())}
+
+
+@worklist.post("/api/workitems/<uid>/release")
+@route_needs(Act.WORKITEM_CLAIM, summary="Give a workitem back", body=REASON)
+def release(uid: str) -> dict[str, Any]:
+    body = read_json(REASON)
+    with write() as session:
+        return {"replaced_by": workitem_service.release(session, actor(), uid, body["reason"], now()).workitem_uid}
+
+
+REASSIGN = {"to": Field(str, max_len=64), "reason": Field(str, max_len=256)}
+
+
+@worklist.post("/api/workitems/<uid>/reassign")
+@route_needs(Act.WORKITEM_REASSIGN, summary="Give a workitem to another reader", body=REASSIGN)
+def reassign(uid: str) -> dict[str, Any]:
+    body = read_json(REASSIGN)
+    with write() as session:
+        item = workitem_service.reassign(session, actor(), uid, body["to"], body["reason"], now())
+        return {"workitem_uid": item.workitem_uid, "replaced_by": item.workitem_uid if item.replaces == uid else None}
+
+
+@worklist.post("/api/workitems/<uid>/dismiss")
+@route_needs(Act.WORKITEM_CLAIM, summary="End an addendum for which nothing has to be written", body=REASON)
+def dismiss(uid: str) -> dict[str, Any]:
+    body = read_json(REASON)
+    with write() as session:
+        workitem_service.dismiss(session, actor(), uid, body["reason"], now())
+    return {}
+
+
+@worklist.post("/api/workitems/<uid>/conflicts/seen")
+@route_needs(Act.REPORT_WRITE, summary="Go on although objects of the study are in conflict", body=REASON)
+def conflicts_seen(uid: str) -> dict[str, Any]:
+    body = read_json(REASON)
+    with write() as session:
+        return {"n_conflicts": workitem_service.see_conflicts(session, actor(), uid, body["reason"], now())}
+
+
+@worklist.get("/api/readers")
+@route_needs(Act.WORKITEM_REASSIGN, summary="To whom a workitem can be given", query=["kind", "step"])
+def readers() -> dict[str, Any]:
+    kind, step = _one("kind"), _one("step")
+    roles = ("reviewer",) if step == WorkitemStep.VERIFICATION else workitem_service.READING_ROLES
+    with read() as session:
+        rows = session.scalars(
+            select(Account).where(Account.role.in_(roles), Account.enabled.is_(True)).order_by(Account.id)
+        ).all()
+    return {
+        "readers": [
+            {"username": row.username, "name": row.name, "name_en": row.name_en, "role": row.role}
+            for row in rows if kind is None or kind in row.kinds
+        ]
+    }  # fmt: skip
+
+
+BREAK_GLASS = {"study_instance_uid": Field(str, max_len=64), "reason": Field(str, max_len=500, min_len=4)}
+
+
+@worklist.post("/api/break-glass")
+@route_needs(Act.BREAK_GLASS_USE, summary="Open one study beyond one's own, with a reason", body=BREAK_GLASS)
+def break_glass() -> dict[str, Any]:
+    body = read_json(BREAK_GLASS)
+    until = now() + timedelta(minutes=BREAK_GLASS_MINUTES)
+    with write() as session:
+        workitem_service.break_glass(session, actor(), body["study_instance_uid"], body["reason"], until, now())
+    return {"expires_at": until.isoformat()}
+
+
+PATIENT = {
+    "name": Field(str, max_len=64, min_len=1), "patient_id": Field(str, False, 64, nullable=True),
+    "sex": Field(str, False, choices={"M", "F", "O"}, nullable=True),
+    "birth_date": Field(str, False, 10, nullable=True),
+}  # fmt: skip
+ORDER = {
+    "site": Field(str, False, 32), "patient": Field(dict, nested=PATIENT),
+    "modality": Field(str, choices={"DR", "CT", "ECG"}), "body_part": Field(str, False, 64),
+    "complaint": Field(str, False, 2000), "question": Field(str, False, 2000),
+    "priority": Field(str, False, choices=set(PRIORITIES)),
+    "pathway": Field(str, False, choices={"stroke", "chest_pain"}, nullable=True),
+    "requesting_doctor": Field(str, False, 64),
+}  # fmt: skip
+
+
+@worklist.post("/api/orders")
+@route_needs(Act.ORDER_CREATE, summary="Request an examination", body=ORDER, answers={201: "made"})
+def create_order() -> tuple[dict[str, Any], int]:
+    body = read_json(ORDER)
+    own_site(body.get("site"))
+    patient = body["patient"]
+    wanted = order_service.OrderRequest(
+        patient_name=patient["name"].strip(), patient_id=(patient.get("patient_id") or "").strip() or None,
+        sex=patient.get("sex"), birth_date=_date(patient.get("birth_date")), modality=body["modality"],
+        body_part=body.get("body_part", ""), complaint=body.get("complaint", ""), question=body.get("question", ""),
+        priority=body.get("priority", "routine"), pathway=body.get("pathway"),
+        requesting_doctor=body.get("requesting_doctor", ""),
+    )  # fmt: skip
+    with write() as session:
+        order = order_service.create_order(session, actor(), wanted, zone=services().settings.zone, now=now())
+        return {"order_uid": order.order_uid, "accession_number": order.accession_number}, 201
+
+
+def own_site(code: str | None) -> None:
+    """A site named in a body must be the actor's own; another one does not exist for them."""
+    if code is not None and code != actor().site_code:
+        raise Refused("not_found")
+
+
+def _date(text: str | None) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise WebError(422, "field_type", field="patient.birth_date", type="YYYY-MM-DD") from None
+
+
+@worklist.get("/api/orders")
+@route_needs(Act.ORDER_READ, summary="This site's requests that still wait for their images", query=["days"])
+def list_orders() -> dict[str, Any]:
+    with read() as session:
+        since = now() - timedelta(days=_number("days", 3, 366))
+        return {"orders": order_service.orders_without_study(session, actor().site_id, since)}
+
+
+MATCH = {"order_uid": Field(str, max_len=64, nullable=True)}
+
+
+@worklist.post("/api/studies/<uid>/order")
+@route_needs(Act.ORDER_MATCH, summary="Confirm a suggested order, or with null refuse it", body=MATCH)
+def match_order(uid: str) -> dict[str, Any]:
+    body = read_json(MATCH)
+    with write() as session:
+        study = visible_study(session, actor(), Act.ORDER_MATCH, uid, now())
+        if body["order_uid"] is None:
+            order_service.dismiss_match(session, actor(), study, now())
+            return {"order": None}
+        order = order_service.confirm_match(session, actor(), study, body["order_uid"], now())
+        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), now().date())}
+
+
+@worklist.get("/api/studies/<uid>")
+@route_needs(Act.STUDY_READ, summary="A study with its series")
+def one_study(uid: str) -> dict[str, Any]:
+    with read() as session:
+        study = visible_study(session, actor(), Act.STUDY_READ, uid, now())
+        patient = session.get_one(Patient, study.patient_pk)
+        return study_json(session, study) | {"patient": patient_json(patient, now().date())}

@@ -1,0 +1,110 @@
+"""The web role: pages, API and event streams built and joined. [app]"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from pacs_bridge.blobs import write_durable
+from reports import pdf, sign
+from reports.desk import ReportDesk
+from reports.signing_pool import SigningPool
+from reports.verification import VerifyDesk
+from reports.web import published_report, report_of_workitem, reports
+from viewer.web import viewer
+from worklist import ecg_sheet, items_store, store
+from worklist.access import Actor, can_see_study
+from worklist.base.audit import WorkflowEvent
+from worklist.event_hub import EventItem
+from worklist.listen import make_inbox
+from worklist.roof import Roof
+from worklist.tables import Study
+from worklist.uploads import UploadDesk
+from worklist.web import WebServices, create_web
+from worklist.web_admin import admin
+from worklist.web_public import public
+from worklist.web_statistics import statistics
+from worklist.web_upload import upload
+from worklist.web_worklist import worklist
+
+BLUEPRINTS = (worklist, upload, public, reports, viewer, admin, statistics)
+
+
+def build_web(roof: Roof, pool: SigningPool) -> Flask:
+    """The WSGI application with every adapter it needs."""
+    desk = ReportDesk(
+        db=roof.db, settings=roof.settings, blobs=roof.blobs, signer=pool, render=pdf.render,
+        prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
+    )  # fmt: skip
+    adapters = {
+        "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
+        "report_of_workitem": report_of_workitem, "published_report": published_report,
+        "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
+        "upload_ecg": UploadDesk(roof, make_inbox(roof, f"web:{uuid4().hex}")).upload_ecg,
+        "verify_code": VerifyDesk(roof.db).look_up, "failing_parts": partial(failing_parts, roof),
+    }  # fmt: skip
+    return create_web(
+        WebServices(db=roof.db, settings=roof.settings, now=roof.now, blueprints=BLUEPRINTS, adapters=adapters)
+    )
+
+
+def _paper_ecg(roof: Roof, session: Session, study: Study) -> str | None:
+    if study.kind != "ecg":
+        return None
+    keys = [item.blob_key for item in store.instances_of_study(session, study.id)]
+    return ecg_sheet.paper_sheet(roof.blobs.path, roof.settings.zone, keys)
+
+
+def describe(session: Session, events: Sequence[WorkflowEvent]) -> list[EventItem]:
+    """Events as pages get them: what happened, and the study's workitems as they are now."""
+    study_ids = sorted({event.study_id for event in events if event.study_id is not None})
+    now = events[-1].at if events else None
+    items = items_store.items_by_study(session, study_ids, now.date()) if now else {}
+    studies: Mapping[int, Study] = {key: session.get_one(Study, key) for key in study_ids}
+    return [_event_item(event, studies.get(event.study_id or 0), items.get(event.study_id or 0, [])) for event in events]
+
+
+def _event_item(event: WorkflowEvent, study: Study | None, items: list[dict[str, Any]]) -> EventItem:
+    data = {
+        "event_id": event.id, "kind": event.kind, "at": event.at.isoformat(), "actor": event.actor,
+        "workitem_uid": event.workitem_uid, "report_uid": event.report_uid, "details": event.details,
+        "study_instance_uid": study.study_instance_uid if study else None, "items": items,
+    }  # fmt: skip
+    site_id = study.site_id if study else event.site_id
+    return EventItem(event.id, event.kind, site_id, study.kind if study else None, event.study_id, data)
+
+
+def visible(actor: Actor, item: EventItem) -> bool:
+    """A study's events for who may see the study; a site's other events for its own people."""
+    if item.study_site_id is None:
+        return True
+    if item.study_kind is None:
+        return actor.site_id == item.study_site_id
+    return can_see_study(actor, item.study_site_id, item.study_kind)
+
+
+def failing_parts(roof: Roof) -> list[str]:
+    """Which of database, storage and listener do not answer."""
+    failing = []
+    try:
+        with roof.db.read() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        failing.append("database")
+    try:
+        write_durable(roof.blobs.spool_dir, b"healthy").unlink()
+    except OSError:
+        failing.append("storage")
+    host = roof.settings.dicom_host
+    try:
+        address = ("127.0.0.1" if host in ("0.0.0.0", "") else host, roof.settings.dicom_port_number)  # noqa: S104
+        socket.create_connection(address, timeout=2).close()
+    except OSError:
+        failing.append("listener")
+    return failing

@@ -1,0 +1,164 @@
+"""The worker's process: frames are derived, reports delivered, studies settled, the audit trail sealed. [app]"""
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pacs_bridge.objects import encapsulated_pdf
+from pacs_bridge.scu import StoreResult, store_files
+from reports import delivery_service
+from reports.tables import Delivery, Report
+from viewer.derive import DerivePool
+from worklist import receive_service
+from worklist.base import audit, outbox
+from worklist.base.outbox import Job
+from worklist.retry import GiveUp, Retry, next_attempt
+from worklist.roof import Roof
+from worklist.tables import Instance, Order, Patient, Series, Site, Study
+from worklist.worker import Tick, Worker
+
+# The peer says never: sending the same again changes nothing (PS3.4 B.2.3; research: reports.md section 6).
+_FINAL_OUTCOMES = ("no_context",)
+_FINAL_STATUSES = (0xA900, 0x0122)
+KEEP_FINISHED_JOBS = timedelta(days=7)
+TICKS_S = {"settle": 0.3, "seal": 10.0, "forget": 3600.0}
+
+
+class Handlers:
+    """What the worker does, by kind of job."""
+
+    def __init__(self, roof: Roof, pool: DerivePool) -> None:
+        self._roof, self._pool = roof, pool
+
+    def derive(self, job: Job) -> None:
+        """Make an instance's display data; a bad picture is a failed instance, not a failed job."""
+        with self._roof.db.read() as session:
+            instance = session.get(Instance, job.payload["instance_id"])
+        if instance is None:
+            return
+        blobs = self._roof.blobs
+        manifest = self._pool.derive(blobs.path(instance.blob_key), blobs.derived_dir(instance.blob_key))
+        with self._roof.db.write() as session:
+            row = session.get_one(Instance, instance.id)
+            row.derived_state, row.derived_reason = manifest["state"], manifest.get("reason")
+            session.flush()
+            self._tell_when_all_derived(session, row)
+
+    def _tell_when_all_derived(self, session: Session, instance: Instance) -> None:
+        study_id = session.get_one(Series, instance.series_id).study_id
+        pending = session.scalar(
+            select(func.count(Instance.id))
+            .join(Series, Series.id == Instance.series_id)
+            .where(Series.study_id == study_id, Instance.derived_state == "pending")
+        )
+        if not pending:
+            site_id = session.get_one(Study, study_id).site_id
+            audit.emit(session, "derived", now=self._roof.now(), site_id=site_id, study_id=study_id)
+
+    def deliver(self, job: Job) -> None:
+        """Send one report version to its site; finished after the peer's answer, so a killed worker sends again."""
+        delivery_id, now = job.payload["delivery_id"], self._roof.now()
+        with self._roof.db.write() as session:
+            delivery = delivery_service.begin_attempt(session, delivery_id, now)
+            if delivery is None:
+                return
+            prepared = self._object(session, delivery)
+        result = self._send(*prepared)
+        wait = None if _is_final(result) else next_attempt(job.n_attempts)
+        now = self._roof.now()
+        with self._roof.db.write() as session:
+            accepted = delivery_service.end_attempt(
+                session, delivery_id, outcome=result.outcome, retry_after=wait, now=now,
+                status=f"{result.status:04X}" if result.status is not None else None,
+            )  # fmt: skip
+        if accepted:
+            return
+        if wait is None:
+            raise GiveUp(result.outcome)
+        raise Retry(result.outcome, now + wait)
+
+    def _object(self, session: Session, delivery: Delivery) -> tuple[bytes, str, int, str]:
+        """The Encapsulated PDF and where it goes."""
+        report = session.get_one(Report, delivery.report_id)
+        study = session.get_one(Study, report.study_id)
+        patient = session.get_one(Patient, study.patient_pk)
+        order = session.get_one(Order, study.order_uid)
+        site = session.get_one(Site, delivery.site_id)
+        if not (site.return_ae_title and site.return_host and site.return_port):
+            raise GiveUp("return_address_missing")
+        pdf = self._roof.blobs.path(report.pdf_key or "").read_bytes()
+        zone = self._roof.settings.zone
+        content = encapsulated_pdf(
+            pdf, sop_instance_uid=delivery.sop_instance_uid or "", **encapsulated_fields(
+                study, patient, order, report, zone, site.return_character_set),
+        )  # fmt: skip
+        return content, site.return_host, site.return_port, site.return_ae_title
+
+    def _send(self, content: bytes, host: str, port: int, ae_title: str) -> StoreResult:
+        with TemporaryDirectory(dir=self._roof.blobs.spool_dir) as folder:
+            path = Path(folder) / "report.dcm"
+            path.write_bytes(content)
+            (result,) = store_files(
+                [path], host, port, called_ae=ae_title, calling_ae=self._roof.settings.ae_title
+            )
+        return result
+
+
+def encapsulated_fields(
+    study: Study, patient: Patient, order: Order, report: Report, zone: Any, character_set: str
+) -> dict[str, Any]:
+    """What the Encapsulated PDF says of patient, study and report."""
+    return {
+        "character_set": character_set, "patient_name": patient.name, "patient_id": patient.patient_id or "",
+        "patient_sex": patient.sex, "patient_birth_date": patient.birth_date,
+        "study_instance_uid": study.study_instance_uid, "study_at": study.acquired_at, "zone": zone,
+        "accession_number": study.accession_number or order.accession_number,
+        "series_instance_uid": f"{report.report_uid}.1", "created_at": report.signed_at,
+        "is_verified": report.status != "PRELIM", "is_ecg": study.kind == "ecg",
+    }  # fmt: skip
+
+
+def _is_final(result: StoreResult) -> bool:
+    return result.outcome in _FINAL_OUTCOMES or result.status in _FINAL_STATUSES
+
+
+def make_worker(roof: Roof, pool: DerivePool) -> Worker:
+    """The worker with everything it does."""
+    handlers = Handlers(roof, pool)
+
+    def settle(now: datetime) -> None:
+        with roof.db.read() as session:
+            if not receive_service.anything_incomplete(session):
+                return
+        with roof.db.write() as session:
+            receive_service.settle_due(session, now)
+
+    def forget(now: datetime) -> None:
+        with roof.db.write() as session:
+            outbox.forget_finished(session, now - KEEP_FINISHED_JOBS)
+
+    ticks = [
+        Tick("settle", TICKS_S["settle"], settle),
+        Tick("seal", TICKS_S["seal"], lambda now: audit.seal(roof.db, now)),
+        Tick("forget", TICKS_S["forget"], forget),
+    ]
+    return Worker(
+        roof.db, {"derive": handlers.derive, "deliver": handlers.deliver}, roof.now, ticks=ticks, n_threads=6,
+        limits={"derive": 2, "deliver": 4},
+    )  # fmt: skip
+
+
+def work(roof: Roof, stop: threading.Event) -> None:
+    """Work until told to stop."""
+    pool = DerivePool()
+    worker = make_worker(roof, pool)
+    print("worker ready", flush=True)
+    try:
+        worker.run(stop)
+    finally:
+        pool.close()
