@@ -23,7 +23,7 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from pylopdf_fonts_zh_cn import sans_path, serif_path
 
-from reports.signature_field import PT_PER_MM, boxes_mm
+from reports.signature_field import boxes_mm, size_pt
 from reports.text import ZERO_WIDTH_SPACE, TextError, breakable, clean, name_of
 
 TEMPLATE_DIR = Path(__file__).parent / "typst"
@@ -120,7 +120,8 @@ def stamp(
     has_time_stamp: bool = True, language: str = "zh",
 ) -> bytes:  # fmt: skip
     """A one-page PDF of exactly the field's size: name, time to the minute, last eight digits of the certificate."""
-    box, digits = boxes_mm(is_landscape)[field], serial.upper()[-8:]
+    digits = serial.upper()[-8:]
+    width_pt, height_pt = size_pt(field, is_landscape)
     data = {
         "name": _cleaned(name, "author"),
         "signed_at": _minute(signed_at, zone),
@@ -128,8 +129,8 @@ def stamp(
         "has_time_stamp": has_time_stamp,
         "language": language,
         "is_small": is_landscape,
-        "width_pt": box.width * PT_PER_MM,
-        "height_pt": box.height * PT_PER_MM,
+        "width_pt": width_pt,
+        "height_pt": height_pt,
     }
     with tempfile.TemporaryDirectory(prefix="teleread-pdf-") as folder:
         return _compile(Path(folder), "stamp.typ", data, signed_at)
@@ -203,7 +204,7 @@ def clean_field(value: str) -> str:
     return " ".join(value.split())
 
 
-def _shortened(value: str, n_characters: int = 40) -> str:
+def _shortened(value: str, n_characters: int = 34) -> str:
     line = clean_field(value)
     return line if len(line) <= n_characters else line[: n_characters - 1] + "…"
 

@@ -182,8 +182,8 @@ class _StampPage(ImportedPdfPage):
         writer = self._ensure_writer
         drawing = writer.import_page_as_xobject(PdfFileReader(BytesIO(self._pdf)), page_ix=0)
         self.resources.xobject["/Stamp"] = drawing
-        x1, y1, x2, y2 = (float(edge) for edge in drawing.get_object()["/BBox"])
-        self.box.width, self.box.height = abs(x2 - x1), abs(y2 - y1)
+        x1, y1, x2, y2 = (round(edge) for edge in drawing.get_object()["/BBox"])
+        self.box.width, self.box.height = x2 - x1, y2 - y1  # whole points, as ``boxes_pt`` makes them
         return b"/Stamp Do"
 
 

@@ -35,6 +35,16 @@ def boxes_mm(is_landscape: bool) -> Mapping[str, Box]:
     return LANDSCAPE if is_landscape else PORTRAIT
 
 
+A4_PT = (595.276, 841.89)
+
+
+def size_pt(field: str, is_landscape: bool) -> tuple[int, int]:
+    """Width and height of the field's rectangle on A4, whole points."""
+    width, height = sorted(A4_PT, reverse=is_landscape)
+    left, bottom, right, top = boxes_pt(width, height)[field]
+    return right - left, top - bottom
+
+
 def boxes_pt(page_width_pt: float, page_height_pt: float) -> dict[str, tuple[int, int, int, int]]:
     """PDF rectangles (left, bottom, right, top) in whole points, origin bottom left."""
     edges = {}
