@@ -6,6 +6,7 @@ exception: its count and its audit row must be committed.
 """
 
 import hashlib
+import math
 import re
 import threading
 import unicodedata
@@ -192,7 +193,7 @@ def after_failures(failures: Sequence[datetime], now: datetime) -> LoginRefused:
 
 
 def _locked(until: datetime, now: datetime) -> LoginRefused:
-    seconds = int((until - now).total_seconds()) + 1
+    seconds = math.ceil((until - now).total_seconds())
     return LoginRefused("locked", {"retry_after_s": seconds, "minutes": (seconds + 59) // 60})
 
 
