@@ -134,7 +134,9 @@ def sheet(
         width_mm = TRACE_X_MM + STRIP_S * speed_mm_per_s + RIGHT_MARGIN_MM
     shown_s = _shown_s(width_mm, height_mm, speed_mm_per_s, arrangement)
     full = with_derived_limb_leads(recording)
-    page = _Page(full, speed_mm_per_s, gain_mm_per_mv, width_mm, height_mm, start_s, shown_s)
+    baselines = _even_baselines_mm(height_mm, len(arrangement.rows) + len(arrangement.rhythm), gain_mm_per_mv)
+    page = _Page(full, speed_mm_per_s, gain_mm_per_mv, width_mm, height_mm, start_s, shown_s, baselines)
+    page = page.with_room(page.traces(arrangement))
     traces = page.traces(arrangement)
     shown = {trace.lead.lstrip("-") for trace in traces}
     return Sheet(
@@ -148,7 +150,7 @@ def sheet(
         recorded_s=recording.duration_s,
         sampling_rate_hz=recording.sampling_rate_hz,
         is_in_step=page.is_in_step(arrangement),
-        pulses=page.pulses(len(arrangement.rows) + len(arrangement.rhythm)),
+        pulses=page.pulses(),
         traces=traces,
         ruler=Ruler(width_mm - 5 - RULER_MM, height_mm - 4, RULER_MM, RULER_MM / speed_mm_per_s),
         leads_not_shown=tuple(lead for lead in recording.leads if lead not in shown),
@@ -176,6 +178,19 @@ def _shown_s(width_mm: float, height_mm: float, speed: float, arrangement: Arran
     return float(column_s * columns)
 
 
+def _even_baselines_mm(height_mm: float, rows: int, gain: float) -> tuple[float, ...]:
+    """One baseline per row on whole millimetres, so a flat line lies on a grid line.
+
+    Rows are equal; where these are low, the first keeps its pulse on the sheet and the last stays off the ruler.
+    """
+    pitch = np.floor(height_mm / rows)
+    pulse_mm = PULSE_UV / 1000 * gain
+    top, bottom = pulse_mm + 2, height_mm - RULER_ROOM_MM
+    if rows > 1 and pitch <= 2 * pulse_mm and bottom - top >= 5 * (rows - 1):
+        return tuple(np.floor(np.linspace(top, bottom, rows)).tolist())
+    return tuple(np.floor(pitch * (np.arange(rows) + 0.5)).tolist())
+
+
 class _Cell(NamedTuple):
     """One place on the page: ``row_mm`` is the height of its row, ``seconds`` its span from ``start_s``."""
 
@@ -196,25 +211,27 @@ class _Page(NamedTuple):
     height_mm: float
     start_s: float
     shown_s: float
+    baselines: tuple[float, ...]
 
-    def baseline_mm(self, row: int, rows: int) -> float:
-        """On a whole millimetre, so a flat line lies on a grid line.
+    def with_room(self, traces: tuple[Trace, ...]) -> "_Page":
+        """The page with its rows drawn closer together where a peak of ``traces`` would leave the sheet by a little.
 
-        Rows are equal; where these are low, the first keeps its pulse on the sheet and the last stays off the ruler.
+        At most six tenths of a row are given at either end; what reaches further (a saturated lead) moves nothing.
         """
-        pitch = np.floor(self.height_mm / rows)
-        pulse_mm = PULSE_UV / 1000 * self.gain
-        top, bottom = pulse_mm + 2, self.height_mm - RULER_ROOM_MM
-        if rows > 1 and pitch <= 2 * pulse_mm and bottom - top >= 5 * (rows - 1):
-            return float(np.floor(top + row * (bottom - top) / (rows - 1)))
-        return float(np.floor(pitch * (row + 0.5)))
+        first, last = self.baselines[0], self.baselines[-1]
+        most = 0.6 * (last - first) / max(len(self.baselines) - 1, 1)
+        lines = [line[:, 1] for trace in traces for line in trace.lines]
+        above = max((-y.min() for y in lines if -most < y.min() < 0), default=0.0)
+        below = max((y.max() - self.height_mm for y in lines if 0 < y.max() - self.height_mm < most), default=0.0)
+        ends = first + np.ceil(above), last - np.ceil(below)
+        return self._replace(baselines=tuple(np.floor(np.linspace(*ends, len(self.baselines))).tolist()))
 
-    def pulses(self, rows: int) -> tuple[Pulse, ...]:
+    def pulses(self) -> tuple[Pulse, ...]:
         """One per row: 1 mV and 200 ms at this gain and speed."""
         width, height = PULSE_S * self.speed, PULSE_UV / 1000 * self.gain
         # A wide pulse (100 mm/s) begins further left so that it still ends before the trace.
         x = min(PULSE_X_MM, TRACE_X_MM - PULSE_LEAD_MM - width - 1)
-        return tuple(Pulse(max(x, 0.0), self.baseline_mm(row, rows), width, height) for row in range(rows))
+        return tuple(Pulse(max(x, 0.0), baseline, width, height) for baseline in self.baselines)
 
     def column_starts_s(self, columns: int) -> tuple[float, ...]:
         """When each column begins; one with less than half of its span recorded shows the last full span instead."""
@@ -230,23 +247,22 @@ class _Page(NamedTuple):
 
     def traces(self, arrangement: Arrangement) -> tuple[Trace, ...]:
         """All cells row by row, then the rhythm strips."""
-        rows = len(arrangement.rows) + len(arrangement.rhythm)
         columns = len(arrangement.rows[0])
         span, starts = self.shown_s / columns, self.column_starts_s(columns)
         cells = [
-            self.trace(lead, self.cell(row, rows, TRACE_X_MM + column * span * self.speed, starts[column], span))
+            self.trace(lead, self.cell(row, TRACE_X_MM + column * span * self.speed, starts[column], span))
             for row, leads in enumerate(arrangement.rows)
             for column, lead in enumerate(leads)
         ]
         strips = [
-            self.trace(lead, self.cell(row, rows, TRACE_X_MM, self.start_s, self.shown_s), is_rhythm=True)
+            self.trace(lead, self.cell(row, TRACE_X_MM, self.start_s, self.shown_s), is_rhythm=True)
             for row, lead in enumerate(arrangement.rhythm, start=len(arrangement.rows))
         ]
         return (*cells, *strips)
 
-    def cell(self, row: int, rows: int, x_mm: float, start_s: float, seconds: float) -> _Cell:
-        """A place in row ``row`` of ``rows``."""
-        return _Cell(self.baseline_mm(row, rows), self.height_mm / rows, x_mm, start_s, seconds)
+    def cell(self, row: int, x_mm: float, start_s: float, seconds: float) -> _Cell:
+        """A place in row ``row``."""
+        return _Cell(self.baselines[row], self.height_mm / len(self.baselines), x_mm, start_s, seconds)
 
     def trace(self, lead: str, cell: _Cell, is_rhythm: bool = False) -> Trace:
         """One lead in its cell."""

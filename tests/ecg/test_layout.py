@@ -142,6 +142,23 @@ def test_pulses_stay_on_the_sheet_and_rows_apart(layout: str, gain: float) -> No
     assert baselines[-1] <= 122 - 5
 
 
+def test_a_tall_r_in_the_top_row_finds_room() -> None:
+    """2.4 mV in V4 is 24 mm, the even top baseline lies at 15: the rows move, the scale does not."""
+    recording = ramp(10.0, leads=("I", "II", "V4"))
+    samples = np.zeros((5000, 3))
+    samples[4000, 2], samples[4500, 2] = 2400.0, -300.0
+    page = sheet(Recording(samples, 500, recording.leads))
+    tall = next(t for t in page.traces if t.lead == "V4")
+    y = np.concatenate(tall.lines)[:, 1]
+    assert not tall.leaves_sheet
+    assert tall.baseline_mm - y.min() == pytest.approx(24.0)
+    assert [p.baseline_mm for p in page.pulses] == [24.0, 51.0, 78.0, 105.0]
+    samples[4000, 2] = 40000.0
+    railed = sheet(Recording(samples, 500, recording.leads))
+    assert [p.baseline_mm for p in railed.pulses] == [15.0, 45.0, 75.0, 105.0]
+    assert next(t for t in railed.traces if t.lead == "V4").leaves_sheet
+
+
 def test_best_layout() -> None:
     assert best_layout(ramp(1.0)) == "3x4+1R"
     holter = ramp(10.0, leads=("MLII", "V5"))
