@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from worklist.base.db import Base, lock_append_order
+
+EVENT_CHANNEL = "teleread_event"  # PostgreSQL tells listeners at commit; on SQLite they look
 
 
 class AuditEvent(Base):
@@ -101,3 +103,5 @@ def emit(
             report_uid=report_uid, actor=actor, details=details,
         )
     )  # fmt: skip
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"NOTIFY {EVENT_CHANNEL}"))

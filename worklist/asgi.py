@@ -1,0 +1,182 @@
+"""The web role as one ASGI application: streams by themselves, everything else through Flask. [app]"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from a2wsgi import WSGIMiddleware
+from flask import Flask
+
+from worklist.events import EventsApp
+from worklist.web_errors import sentence
+from worklist.web_files import FILE_HEADER
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+N_THREADS = 12
+MAX_WAITING = 256  # requests in or before the threads; more are turned away at once
+CHUNK_BYTES = 1 << 20
+_FILE_HEADER = FILE_HEADER.lower().encode()
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+def build_asgi(flask_app: Flask, events: EventsApp, *, file_root: Path, n_threads: int = N_THREADS) -> "WebApp":
+    """The application for granian. Files are sent only from below ``file_root``."""
+    return WebApp(flask_app, events, file_root.resolve(), n_threads)
+
+
+class WebApp:
+    """Sends each request where it belongs."""
+
+    def __init__(self, flask_app: Flask, events: EventsApp, file_root: Path, n_threads: int) -> None:
+        self.events = events
+        self.pages = WSGIMiddleware(flask_app, workers=n_threads)  # type: ignore[arg-type]
+        self.file_root = file_root
+        self.file_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
+        self.n_waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["path"] == "/api/events":
+            await self.events(scope, receive, send)
+        elif self.n_waiting >= MAX_WAITING:
+            await _turn_away(send)
+        else:
+            await self._page(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = _one_cookie_header(scope["headers"])
+        answer = _Answer(self, scope, send)
+
+        async def receive_body() -> Message:  # granian's receive is no coroutine function; a2wsgi 1.10 needs one
+            return await receive()
+
+        self.n_waiting += 1
+        try:
+            await self.pages(scope, receive_body, answer.send)  # type: ignore[arg-type]
+        finally:
+            self.n_waiting -= 1
+            answer.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                return await send({"type": "lifespan.shutdown.complete"})
+
+    async def close(self) -> None:
+        """End streams and threads; requests that run are not waited for here."""
+        await self.events.close()
+        self.pages.executor.shutdown(wait=False, cancel_futures=True)
+        self.file_threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _FileRange:
+    descriptor: int
+    path: Path
+    offset: int
+    length: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.offset == 0 and os.fstat(self.descriptor).st_size == self.length
+
+
+class _Answer:
+    """What Flask sends, with the file put in where a view asked for it."""
+
+    def __init__(self, app: WebApp, scope: Scope, send: Send) -> None:
+        self._app, self._scope, self._send = app, scope, send
+        self._file: _FileRange | None = None
+        self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._start(message)
+        elif self._replaced:
+            pass  # the 404 below has its own body
+        elif self._file is None or self._scope["method"] == "HEAD":
+            await self._send(message)
+        elif not message.get("more_body", False):
+            await self._send_file(self._file)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file.descriptor)
+            self._file = None
+
+    async def _start(self, message: Message) -> None:
+        header = next((value for name, value in message["headers"] if name == _FILE_HEADER), None)
+        if header is None:
+            return await self._send(message)
+        try:
+            self._file = await self._in_thread(self._open, header.decode("latin-1"))
+        except OSError:  # gone between the view and here
+            self._replaced = True
+            await self._send({"type": "http.response.start", "status": 404, "headers": [_NO_STORE]})
+            return await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        kept = [pair for pair in message["headers"] if pair[0] not in (_FILE_HEADER, b"content-length")]
+        length = str(self._file.length).encode()
+        return await self._send({**message, "headers": [*kept, (b"content-length", length)]})
+
+    def _open(self, header: str) -> _FileRange:
+        """Raises OSError, FileNotFoundError too when the file is not below the root or shorter than asked for."""
+        name, offset, length = header.rsplit(";", 2)
+        path = Path(unquote(name)).resolve()
+        if not path.is_relative_to(self._app.file_root):
+            raise FileNotFoundError
+        opened = _FileRange(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path, int(offset), int(length))
+        if os.fstat(opened.descriptor).st_size < opened.offset + opened.length:
+            os.close(opened.descriptor)
+            raise FileNotFoundError
+        return opened
+
+    async def _send_file(self, file: _FileRange) -> None:
+        if "http.response.pathsend" in self._scope.get("extensions", {}) and file.is_whole:
+            return await self._send({"type": "http.response.pathsend", "path": str(file.path)})
+        offset, end = file.offset, file.offset + file.length
+        while offset < end:
+            chunk = await self._in_thread(os.pread, file.descriptor, min(CHUNK_BYTES, end - offset), offset)
+            if not chunk:
+                raise OSError("file became shorter while it was sent")
+            offset += len(chunk)
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": offset < end})
+        if file.length == 0:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        return None
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._app.file_threads, function, *arguments)
+
+
+async def _turn_away(send: Send) -> None:
+    code = "database_busy"
+    error = {"code": code, "message": sentence(code, {}, "zh"), "details": {}}
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"2"), _NO_STORE]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    body = json.dumps({"error": error}, ensure_ascii=False).encode()
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _one_cookie_header(headers: Any) -> list[tuple[bytes, bytes]]:
+    """HTTP/2 may send cookies in parts; a WSGI server must join them by "; " (RFC 9113 8.2.3)."""
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) < 2:
+        return list(headers)
+    return [pair for pair in headers if pair[0] != b"cookie"] + [(b"cookie", b"; ".join(cookies))]
