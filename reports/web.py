@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from reports import delivery_service, service, store
 from reports.report import PUBLISHED
-from reports.report_template import TEMPLATES, template_for
+from reports.report_template import TEMPLATES, ReportTemplate, template_for
 from reports.tables import Delivery, Preparation, Report
 from worklist.access import Act, Actor, Refused, can_see_study, check
 from worklist.access_store import has_broken_glass
@@ -46,7 +46,21 @@ READERS = ("reader", "reviewer", "trainee")
 def templates() -> dict[str, Any]:
     modality = request.args.get("modality")
     chosen = template_for(modality, request.args.get("body_part", "")).code if modality else None
-    return {"templates": [template.as_json() for template in TEMPLATES.values()], "chosen": chosen}
+    return {"templates": [template_json(template) for template in TEMPLATES.values()], "chosen": chosen}
+
+
+def template_json(template: ReportTemplate) -> dict[str, Any]:
+    """A template as the editor needs it."""
+    return {
+        "code": template.code, "title": {"zh": template.title_zh, "en": template.title_en},
+        "modalities": sorted(template.modalities), "body_parts": sorted(template.body_parts),
+        "sections": [
+            {"code": part.code, "label": {"zh": part.label_zh, "en": part.label_en}, "required": part.required,
+             "normal": part.normal,
+             "phrases": [{"initials": one.initials, "name": one.name, "text": one.text} for one in part.phrases]}
+            for part in template.sections
+        ],
+    }  # fmt: skip
 
 
 @reports.put("/api/workitems/<uid>/report")

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from werkzeug.http import parse_cookie
 
 from pacs_bridge.blobs import write_durable
 from reports import pdf, sign
@@ -24,10 +25,12 @@ from worklist.base.audit import WorkflowEvent
 from worklist.event_hub import EventItem
 from worklist.listen import make_inbox
 from worklist.roof import Roof
+from worklist.session_service import find_session
 from worklist.tables import Study
 from worklist.uploads import UploadDesk
 from worklist.web import WebServices, create_web
 from worklist.web_admin import admin
+from worklist.web_auth import SESSION_COOKIE
 from worklist.web_public import public
 from worklist.web_statistics import statistics
 from worklist.web_upload import upload
@@ -59,6 +62,18 @@ def _paper_ecg(roof: Roof, session: Session, study: Study) -> str | None:
         return None
     keys = [item.blob_key for item in store.instances_of_study(session, study.id)]
     return ecg_sheet.paper_sheet(roof.blobs.path, roof.settings.zone, keys)
+
+
+def authenticate(roof: Roof, headers: Mapping[str, str]) -> Actor | None:
+    """Whose stream this is, from its lower-case headers; a stream does not keep a login alive."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    kind = "token" if scheme.lower() == "bearer" else "browser"
+    secret = secret.strip() if kind == "token" else parse_cookie(headers.get("cookie", "")).get(SESSION_COOKIE, "")
+    if not secret:
+        return None
+    with roof.db.read() as session:
+        found = find_session(session, secret, roof.now())
+    return found.actor if found is not None and found.ended is None and found.kind == kind else None
 
 
 def describe(session: Session, events: Sequence[WorkflowEvent]) -> list[EventItem]:

@@ -1,0 +1,62 @@
+"""Starting: the schema, the demo county, the roles under their supervisor. [app]"""
+
+import subprocess
+import sys
+from functools import partial
+
+from worklist.base.config import ConfigError, Settings
+from worklist.bind import bind_refusal
+
+
+def check_bind(settings: Settings, *, demo: bool) -> None:
+    """Raises ConfigError where the web server may not be bound like this."""
+    refusal = bind_refusal(
+        settings.http_host, has_tls=settings.has_tls, is_behind_proxy=settings.is_behind_proxy, is_demo=demo
+    )
+    if refusal:
+        raise ConfigError(refusal)
+
+
+def migrate_all(settings: Settings) -> None:
+    """Make the data directory and the demo CA, bring the schema up to date."""
+    from reports.certificate import open_authority  # noqa: PLC0415
+    from worklist.base.migrate import migrate  # noqa: PLC0415
+    from worklist.roof import clock  # noqa: PLC0415
+
+    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrate(settings.resolved_database_url)
+    open_authority(settings.data_path / "keys", clock()).renew_crl(clock())
+
+
+def run(settings: Settings, *, demo: bool) -> int:
+    """Migrate, make the demo county on first start, then run listener, web and worker until stopped."""
+    check_bind(settings, demo=demo)
+    # In a process of its own: the supervisor lives as long as the server and stays small.
+    prepared = subprocess.run([sys.executable, "-m", "worklist", "demo" if demo else "migrate"], check=False)
+    if prepared.returncode:
+        return prepared.returncode
+    from worklist.supervisor import supervise  # noqa: PLC0415
+
+    return supervise(settings, demo=demo)
+
+
+def serve_role(settings: Settings, *, demo: bool) -> None:
+    """The web role: pages, API and streams until SIGTERM."""
+    check_bind(settings, demo=demo)
+    from reports.signing_pool import SigningPool  # noqa: PLC0415
+    from worklist.asgi import build_asgi  # noqa: PLC0415
+    from worklist.events import EventsApp  # noqa: PLC0415
+    from worklist.roof import open_roof  # noqa: PLC0415
+    from worklist.serve import serve  # noqa: PLC0415
+    from worklist.webserver import authenticate, build_web, describe, visible  # noqa: PLC0415
+
+    roof = open_roof(settings)
+    pool = SigningPool(roof.keys_dir)
+    flask_app = build_web(roof, pool)
+    events = EventsApp(roof.db, partial(authenticate, roof), describe, visible)
+    app = build_asgi(flask_app, events, file_root=roof.blobs.root)
+    try:
+        serve(app, settings, on_ready=lambda: print(f"teleread {settings.base_url}", flush=True))
+    finally:
+        pool.close()
+        roof.close()
