@@ -29,9 +29,8 @@ def encode_frame(array: np.ndarray) -> tuple[bytes, list[Level]]:
         raise ValueError(f"no HTJ2K for {array.dtype} {array.shape}")
     rows, columns = array.shape[:2]
     halvings = _halvings(max(rows, columns))
-    data = imagecodecs.htj2k_encode(
-        np.ascontiguousarray(array), reversible=True, tlm=True, tilepart=1, resolutions=halvings
-    )
+    whole = np.ascontiguousarray(array)
+    data = bytes(imagecodecs.htj2k_encode(whole, reversible=True, tlm=True, tilepart=1, resolutions=halvings))
     ends = _tile_part_ends(data)
     if len(ends) != halvings + 1:
         raise ValueError("the encoder did not write one tile-part for each resolution")
@@ -41,7 +40,7 @@ def encode_frame(array: np.ndarray) -> tuple[bytes, list[Level]]:
 
 
 def _halvings(longest: int) -> int:
-    halvings = 0
+    halvings = 1  # the encoder takes 0 for "as you like"
     while ceil(longest / 2**halvings) > SMALLEST_LEVEL:
         halvings += 1
     return halvings

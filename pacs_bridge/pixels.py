@@ -277,9 +277,11 @@ def _decoded_rle(frame: bytes, form: PixelFormat) -> np.ndarray:
         unpacked = imagecodecs.packbits_decode(frame[start:end], out=plane_size + RLE_SLACK)
         plane[:] = np.frombuffer(unpacked, np.uint8)[:plane_size]
     if width == 2:
-        return (planes[0].astype(np.uint16) << 8 | planes[1]).reshape(form.rows, form.columns)
+        words: np.ndarray = planes[0].astype(np.uint16) << 8 | planes[1]
+        return words.reshape(form.rows, form.columns)
     shaped = planes.reshape(form.samples, form.rows, form.columns)
-    return shaped[0] if form.samples == 1 else shaped.transpose(1, 2, 0)
+    arranged: np.ndarray = shaped[0] if form.samples == 1 else shaped.transpose(1, 2, 0)
+    return arranged
 
 
 def _decoded_codestream(frame: bytes, header: Codestream, form: PixelFormat) -> tuple[np.ndarray, bool]:
@@ -326,11 +328,11 @@ def _stored(cells: np.ndarray, form: PixelFormat, precision: int) -> np.ndarray:
 def _clipped(cells: np.ndarray, form: PixelFormat, precision: int) -> np.ndarray:
     """A lossy coder may overshoot the declared range by a little; cutting bits would turn white into black."""
     if not form.is_signed:
-        return np.minimum(cells, (1 << form.bits_stored) - 1)
+        return np.asarray(np.minimum(cells, (1 << form.bits_stored) - 1))
     shift = 16 - precision
     values = (cells.astype(np.uint16) << shift).view(np.int16) >> shift
     half = 1 << (form.bits_stored - 1)
-    return np.clip(values, -half, half - 1).view(np.uint16)
+    return np.asarray(np.clip(values, -half, half - 1)).view(np.uint16)
 
 
 def _colours(dataset: Dataset, form: PixelFormat, values: np.ndarray, is_rgb: bool) -> np.ndarray:

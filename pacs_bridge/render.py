@@ -68,4 +68,5 @@ def _looked_up(values: np.ndarray, table: Display) -> np.ndarray:
     """Below ``first`` the first entry, past the end the last: PS3.3 C.11.1.1.1."""
     entries = np.asarray(table["values"], np.float64)
     index = np.clip(np.trunc(values) - int(table["first"]), 0, len(entries) - 1)
-    return entries[index.astype(np.intp)]
+    found: np.ndarray = entries[index.astype(np.intp)]
+    return found

@@ -120,13 +120,14 @@ def shrunk(frame: np.ndarray) -> np.ndarray:
     used = frame[: rows * step_y, : columns * step_x]
     bands = used.reshape(rows, step_y, columns * step_x, -1).mean(axis=1, dtype=np.float32)
     blocks = bands.reshape(rows, columns, step_x, -1).mean(axis=2)
-    return blocks.round().astype(np.uint8) if frame.ndim == 3 else blocks[:, :, 0]
+    small: np.ndarray = blocks.round().astype(np.uint8) if frame.ndim == 3 else blocks[:, :, 0]
+    return small
 
 
 def _range(frame: np.ndarray, padding: list[int] | None) -> tuple[int, int]:
     """Lowest and highest stored value that is no padding (of all, where everything is)."""
     low, high = int(frame.min()), int(frame.max())
-    if padding is not None and frame.ndim == 2 and (padding[0] <= low <= padding[1] or padding[0] <= high <= padding[1]):
+    if padding is not None and frame.ndim == 2 and any(padding[0] <= end <= padding[1] for end in (low, high)):
         kept = frame[(frame < padding[0]) | (frame > padding[1])]
         return (int(kept.min()), int(kept.max())) if kept.size else (low, high)
     return low, high

@@ -23,7 +23,7 @@ JOBS_BEFORE_RENEWAL = 2000  # fragmented memory goes back to the system with the
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
-class WorkerFailed(Exception):
+class WorkerError(Exception):
     """``code``: decoder_crashed | time_out."""
 
     def __init__(self, code: str) -> None:
@@ -50,8 +50,9 @@ class DerivePool:
         with self._slots:
             worker = self._take()
             try:
-                answer = worker.ask({"source": str(source.resolve()), "out_dir": str(out_dir.resolve())}, self.timeout_s)
-            except WorkerFailed as failure:
+                job = {"source": str(source.resolve()), "out_dir": str(out_dir.resolve())}
+                answer = worker.ask(job, self.timeout_s)
+            except WorkerError as failure:
                 worker.kill()
                 return _failed(failure.code, out_dir)
             except BaseException:
@@ -123,29 +124,29 @@ class _Worker:
         self.idle_since = 0.0
 
     def ask(self, job: dict[str, str], timeout_s: float) -> dict[str, Any]:
-        """Raises WorkerFailed."""
+        """Raises WorkerError."""
         self.jobs += 1
         deadline = time.monotonic() + timeout_s
         if self.process.stdin is None:
-            raise WorkerFailed("decoder_crashed")
+            raise WorkerError("decoder_crashed")
         try:
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
         except BrokenPipeError as error:
-            raise WorkerFailed("decoder_crashed") from error
+            raise WorkerError("decoder_crashed") from error
         return json.loads(self._line(deadline))  # type: ignore[no-any-return]
 
     def _line(self, deadline: float) -> bytes:
         pipe = self.process.stdout
         if pipe is None:
-            raise WorkerFailed("decoder_crashed")
+            raise WorkerError("decoder_crashed")
         received = bytearray()
         while not received.endswith(b"\n"):
             if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
-                raise WorkerFailed("time_out")
+                raise WorkerError("time_out")
             part = os.read(pipe.fileno(), 1 << 20)
             if not part:
                 is_cpu = self.process.wait() == -signal.SIGXCPU
-                raise WorkerFailed("time_out" if is_cpu else "decoder_crashed")
+                raise WorkerError("time_out" if is_cpu else "decoder_crashed")
             received += part
         return bytes(received)
 

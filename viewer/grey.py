@@ -10,7 +10,7 @@ from pydicom import Dataset
 from viewer.image_values import Scope, integer, items, number, numbers, text, texts, value_of
 
 VOI_FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
-IDENTITY = {"kind": "linear", "slope": 1.0, "intercept": 0.0, "unit": ""}
+IDENTITY: dict[str, Any] = {"kind": "linear", "slope": 1.0, "intercept": 0.0, "unit": ""}
 
 
 def modality_lut_of(scope: Scope) -> dict[str, Any] | None:

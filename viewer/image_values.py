@@ -13,7 +13,7 @@ from pydicom import Dataset
 Scope = Sequence[Dataset]
 FRAME_MACROS = (
     "PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "FrameVOILUTSequence",
-    "PixelValueTransformationSequence", "FrameAnatomySequence", "FrameContentSequence", "FramePixelDataPropertiesSequence",
+    "PixelValueTransformationSequence", "FrameAnatomySequence", "FrameContentSequence",
     "CTImageFrameTypeSequence", "CTXRayDetailsSequence", "CTAcquisitionDetailsSequence",
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def value_of(scope: Scope, keyword: str) -> Any:
             value = dataset.get(keyword)
         except Exception:  # whatever a malformed value's converter raises: the value is not there  # noqa: S112
             continue
-        if value is not None and value != "" and value != []:
+        if value is not None and value not in ("", []):
             return value
     return None
 
