@@ -35,7 +35,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
-from pacs_bridge.pynetdicom_socket import PolledSocket, mend_requestor
+from pacs_bridge.pynetdicom_socket import PolledSocket, RequestorEntity
 
 READ_FROM_VERSION = "3.0.4"
 # The hooks below touch private names; another version must be read before it is believed.
@@ -407,4 +407,4 @@ def discard_sink(message: Any) -> None:
         sink.discard()
 
 
-__all__ = ["DirectAssociation", "Policy", "PolledSocket", "Sink", "discard_sink", "mend_requestor"]
+__all__ = ["DirectAssociation", "Policy", "PolledSocket", "RequestorEntity", "Sink", "discard_sink"]

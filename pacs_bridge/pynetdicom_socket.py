@@ -3,17 +3,38 @@
 Part of ``pynetdicom_hooks``, which names what is replaced and why; read from pynetdicom 3.0.4.
 """
 
+import contextlib
 import select
 import socket
 import time
 from typing import Any
 
-from pynetdicom import evt
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 
 class PolledSocket(AssociationSocket):
     """Waits by poll(), reads into one buffer with a deadline, sends all or fails."""
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """As the stock method; then no delay, and a peer that stalls within a PDU cannot hold us for ever."""
+        opened = self.socket
+        super().connect(primitive)
+        if self.socket is None and opened is not None:
+            opened.close()
+        elif self.socket is not None:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self.socket.settimeout(self.assoc.network_timeout)
+
+    def _shutdown_socket(self) -> None:
+        """The stock method leaves the descriptor open when the peer has gone first."""
+        sock = self.socket
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
     def wait(self, timeout_s: float) -> bool:
         """Whether bytes, or the end of the connection, can be read within ``timeout_s``."""
@@ -72,9 +93,10 @@ class PolledSocket(AssociationSocket):
             return
 
 
-def mend_requestor(event: evt.Event) -> None:
-    """EVT_CONN_OPEN of an association we request: the stock socket becomes a polled one without Nagle delay."""
-    sock: Any = event.assoc.dul.socket
-    sock.__class__ = PolledSocket
-    sock.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+class RequestorEntity(ApplicationEntity):
+    """Requests associations over polled sockets; see ``ApplicationEntity._create_socket``."""
+
+    def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> PolledSocket:
+        sock = PolledSocket(assoc, address=address)
+        sock.tls_args = tls_args
+        return sock

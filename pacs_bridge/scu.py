@@ -8,13 +8,12 @@ from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import evt
-from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from pacs_bridge import elements
-from pacs_bridge.pynetdicom_hooks import mend_requestor
+from pacs_bridge.pynetdicom_hooks import RequestorEntity
 from pacs_bridge.records import Problem
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -74,9 +73,7 @@ class _File:
         return self.sop_class_uid, self.transfer_syntax_uid
 
 
-def echo(
-    host: str, port: int, *, called_ae: str, calling_ae: str, timeouts: Timeouts = DEFAULT_TIMEOUTS
-) -> EchoResult:
+def echo(host: str, port: int, *, called_ae: str, calling_ae: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> EchoResult:
     """C-ECHO: whether the peer is there and knows us."""
     association, failure = _associate(host, port, called_ae, calling_ae, [build_context(Verification)], timeouts)
     if association is None:
@@ -155,7 +152,7 @@ def _batches(files: Sequence[tuple[int, _File]]) -> Iterator[list[tuple[int, _Fi
         yield batch
 
 
-def _send_batch(
+def _send_batch(  # noqa: PLR0917
     batch: list[tuple[int, _File]], host: str, port: int, called_ae: str, calling_ae: str, timeouts: Timeouts
 ) -> Iterator[tuple[int, StoreResult]]:
     # One context per class and syntax: the peer can then not choose a syntax the file does not have.
@@ -202,18 +199,18 @@ def _lost_how(association: Association) -> str:
     return "timeout" if association._sent_abort else "aborted"
 
 
-def _associate(
+def _associate(  # noqa: PLR0917
     host: str, port: int, called_ae: str, calling_ae: str, contexts: list[PresentationContext], timeouts: Timeouts
 ) -> tuple[Association | None, tuple[str, str]]:
     """(association, _) or (None, (outcome, detail))."""
-    ae = ApplicationEntity(calling_ae)
+    ae = RequestorEntity(calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = timeouts.connect_s
     ae.acse_timeout = timeouts.negotiation_s
     ae.dimse_timeout = ae.network_timeout = timeouts.response_s
     met: list[Any] = []
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, mend_requestor), (evt.EVT_CONN_OPEN, met.append)]
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, met.append)]
     try:
         association = ae.associate(
             host, port, contexts, ae_title=called_ae, max_pdu=_MAX_PDU_BYTES, evt_handlers=handlers

@@ -27,7 +27,12 @@ def test_files_arrive_byte_for_byte_in_one_association(tmp_path: Path, mixed_fil
     seen: list[str] = []
     with dcmtk.storescp(tmp_path / "pacs", "QS_PACS") as pacs:
         results = scu.store_files(
-            mixed_files, "127.0.0.1", pacs.port, "QS_PACS", "TELEREAD", progress=lambda result: seen.append(result.outcome)
+            mixed_files,
+            "127.0.0.1",
+            pacs.port,
+            "QS_PACS",
+            "TELEREAD",
+            progress=lambda result: seen.append(result.outcome),
         )
         arrived = {path.read_bytes()[read_file_meta(path.read_bytes())[1] :] for path in pacs.files()}
     assert [result.outcome for result in results] == ["accepted"] * 4 == seen
@@ -109,11 +114,20 @@ def bad_peer() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
         server.close()
 
 
+def void(_: object) -> None:
+    """Receive, then hang up."""
+
+
 def test_silence_and_hanging_up_are_told_apart(bad_peer: Callable[[Callable[[socket.socket], None]], int]) -> None:
     paths = [shared_data("dicom", "ct", "CT_small.dcm")]
     over = threading.Event()
-    silent = bad_peer(lambda client: (client.recv(1000), over.wait(10)) and None)
+
+    def be_silent(client: socket.socket) -> None:
+        client.recv(1000)
+        over.wait(10)
+
+    silent = bad_peer(be_silent)
     assert scu.store_files(paths, "127.0.0.1", silent, "X", "Y", timeouts=QUICK)[0].outcome == "timeout"
     over.set()
-    rude = bad_peer(lambda client: client.recv(100000) and None)
+    rude = bad_peer(lambda client: void(client.recv(100000)))
     assert scu.store_files(paths, "127.0.0.1", rude, "X", "Y", timeouts=QUICK)[0].outcome == "aborted"
