@@ -40,10 +40,13 @@ def sop_instance_uid() -> str:
 
 # (bytes sent as a data set, what is wrong with them)
 @pytest.mark.parametrize(("name", "code"), [
-    ("MR_truncated.dcm", "truncated"), ("rtplan_truncated.dcm", "truncated"), ("GH220.dcm", "missing_study_instance_uid"),
-    ("fuzz/TC0859_missing_sop_class.dcm", "missing_sop_class_uid"), ("fuzz/TC0969_midvalue_truncation.dcm", "truncated"),
+    ("MR_truncated.dcm", "truncated"), ("rtplan_truncated.dcm", "truncated"),
+    ("GH220.dcm", "missing_study_instance_uid"),
+    ("fuzz/TC0859_missing_sop_class.dcm", "missing_sop_class_uid"),
+    ("fuzz/TC0969_midvalue_truncation.dcm", "truncated"),
     ("fuzz/TC0863_missing_study_uid.dcm", "missing_study_instance_uid"), ("UN_sequence.dcm", "missing_sop_class_uid"),
-    ("fuzz/TC0711_encap_frag_len_maxuint_minus1.dcm", "truncated"), ("fuzz/TC1179_uid_traversal_win.dcm", "invalid_uid"),
+    ("fuzz/TC0711_encap_frag_len_maxuint_minus1.dcm", "truncated"),
+    ("fuzz/TC1179_uid_traversal_win.dcm", "invalid_uid"),
     ("fuzz/TC0765_patientname_4096.dcm", "value_too_long"),
 ])  # fmt: skip
 def test_a_bad_object_is_safe_and_goes_to_quarantine(
@@ -106,7 +109,7 @@ def locked() -> sqlite3.OperationalError:
     (DriverError(locked()), 0xA700), (OSError(errno.ENOSPC, "full"), 0xA700), (OSError(errno.EDQUOT, "quota"), 0xA700),
     (RuntimeError("bug"), 0x0110), (0xA700, 0xA700),
 ])  # fmt: skip
-def test_when_the_index_fails_the_sender_hears_it_and_can_go_on(
+def test_when_the_index_fails_the_sender_hears_it_and_can_go_on(  # noqa: PLR0917
     listener: Listener, inbox: MemoryInbox, blobs: FileBlobs, sop_instance_uid: str,
     failure: int | Exception, status: int,
 ) -> None:  # fmt: skip
