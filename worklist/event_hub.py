@@ -28,6 +28,7 @@ log = logging.getLogger("teleread.events")
 POLL_S = 0.2
 POLL_WITH_NOTIFY_S = 2.0  # PostgreSQL wakes us; this is for a lost connection
 MAX_REPLAY = 500
+LOAD_ROWS = 50  # less than a queue holds: a burst alone drops nobody's events
 QUEUE_LENGTH = 64
 
 T = TypeVar("T")
@@ -157,13 +158,14 @@ class Hub:
         self._wake.clear()
 
     async def _look(self) -> None:
-        if (newest_id := await self.in_thread(self._probe)) <= self.newest_id:
-            return
-        for item, message in await self.in_thread(self._load, self.newest_id, newest_id):
-            for stream in list(self.streams):
-                if self.visible(stream.actor, item):
-                    stream.offer(message)
-        self.newest_id = newest_id
+        newest_id = await self.in_thread(self._probe)
+        while self.newest_id < newest_id:
+            up_to = min(newest_id, self.newest_id + LOAD_ROWS)
+            for item, message in await self.in_thread(self._load, self.newest_id, up_to):
+                for stream in list(self.streams):
+                    if self.visible(stream.actor, item):
+                        stream.offer(message)
+            self.newest_id = up_to  # no await since the loop: who joins meanwhile starts before or after it whole
 
     def _probe(self) -> int:
         with self.db.engine.connect() as connection:

@@ -36,7 +36,7 @@ def serve(app: WebApp, settings: Settings, *, on_ready: Callable[[], None] = lam
 
 
 def check_free(host: str, port: int) -> None:
-    """Raises OSError when somebody serves there: granian binds with SO_REUSEPORT, so two servers would share the port."""
+    """Raises OSError when somebody serves there: granian binds with SO_REUSEPORT, two servers would share the port."""
     with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
         pass
 

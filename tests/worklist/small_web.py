@@ -36,7 +36,7 @@ def describe(session: Session, events: Sequence[WorkflowEvent]) -> list[EventIte
     if any(event.kind == "poison" for event in events):
         raise RuntimeError("张三")
     return [
-        EventItem(event.id, event.kind, event.details["site"], "image", None, {"n": event.details["n"], "名": "张三\n"})
+        EventItem(event.id, event.kind, event.details["site"], "image", None, {"名": "张三\n"} | event.details)
         for event in events
     ]
 

@@ -1,73 +1,22 @@
 """The real server: files by range, a bounded pool, HTTP/2 over TLS, cookies in parts, a quick stop."""
 
 import hashlib
-import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.worklist.conftest import ROOT, SmallWeb, Starter
 from worklist.tls import make_tls
 
-ROOT = Path(__file__).parents[2]
 PLAIN_BYTES = bytes(range(256)) * 12_000  # 3 MB: more than one chunk
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class SmallWeb:
-    process: subprocess.Popen[str]
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> float:
-        """Seconds until it was gone after SIGTERM."""
-        started = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(15) == 0
-        return time.monotonic() - started
-
-
-Starter = Callable[..., SmallWeb]
-
-
-@pytest.fixture
-def start_web(tmp_path: Path) -> Iterator[Starter]:
-    with ExitStack() as stack:
-
-        def start(database_url: str, *tls: str, port: int | None = None) -> SmallWeb:
-            folder = tmp_path / "数据" / "files"
-            folder.mkdir(parents=True, exist_ok=True)
-            port = port or free_port()
-            command = [sys.executable, "-m", "tests.worklist.small_web", database_url, str(port), str(folder), *tls]
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            assert process.stdout is not None
-            stack.callback(process.stdout.close)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            assert process.stdout.readline() == "ready\n"
-            return SmallWeb(process, port, folder)
-
-        yield start
 
 
 @pytest.fixture
@@ -156,7 +105,8 @@ def test_tls_speaks_http_2_and_joins_cookies_sent_in_parts(
     url = f"https://localhost:{web.port}"
     told = curl("--cacert", str(files.authority), "--http2", f"{url}/protocol")
     assert '"HTTP/2"' in told and '"https"' in told
-    cookies = curl("--cacert", str(files.authority), "--http2", "-H", "cookie: a=1", "-H", "cookie: b=2", f"{url}/cookies")
+    two = ("-H", "cookie: a=1", "-H", "cookie: b=2")
+    cookies = curl("--cacert", str(files.authority), "--http2", *two, f"{url}/cookies")
     assert cookies.strip() == '{"a":"1","b":"2"}'
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://localhost:{web.port}/protocol")
