@@ -1,14 +1,15 @@
 """ECG files brought by a person become objects on the same road as a modality's. [app]"""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from blake3 import blake3
 
 from ecg.formats.reader import UploadedEcg, read_upload
+from ecg.waveform import EcgError
 from pacs_bridge.extract import extract
-from pacs_bridge.objects import ecg_waveform
+from pacs_bridge.objects import StudyIdentity, ecg_waveform
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
 from worklist import order_service
@@ -66,16 +67,15 @@ class UploadDesk:
         if not fields.get("patient_name") or ecg.wfdb is None:
             # A WFDB record says nothing of who it is: without a name nobody could be told the result.
             raise Refused("field_missing", field="patient_name")
-        digital = ecg.wfdb.digital
+        now = self.roof.now().astimezone(self.roof.settings.zone)
         accession = (order or {}).get("accession_number") or fields.get("accession_number", "")
-        return ecg_waveform(
-            digital.samples, sensitivity_uv=digital.sensitivity_uv, baseline=digital.baseline,
-            sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, missing=digital.missing,
-            patient_name=fields["patient_name"], patient_id=fields.get("patient_id", ""),
-            patient_sex=fields.get("sex") or None, patient_birth_date=_date(fields.get("birth_date")),
-            accession_number=accession, acquired_at=ecg.recording.acquired_at, zone=self.roof.settings.zone,
-            study_instance_uid=new_uid(), series_instance_uid=new_uid(), sop_instance_uid=new_uid(),
+        identity = StudyIdentity(
+            study_instance_uid=new_uid(), patient_name=fields["patient_name"], accession_number=accession,
+            patient_id=fields.get("patient_id") or None, patient_sex=fields.get("sex") or None,
+            patient_birth_date=_date(fields.get("birth_date")), started_at=ecg.recording.acquired_at or now,
+            study_description="十二导联心电图" if len(ecg.recording.leads) >= 12 else "心电图",
         )  # fmt: skip
+        return waveform_object(ecg, identity, ecg.recording.acquired_at or now)
 
     def _object(self, association_id: int, content: bytes) -> ReceivedObject:
         key = self.roof.blobs.put(content)
@@ -94,6 +94,22 @@ class UploadDesk:
     def _uids(self, study_ids: list[int]) -> list[str]:
         with self.roof.db.read() as session:
             return [session.get_one(Study, study_id).study_instance_uid for study_id in dict.fromkeys(study_ids)]
+
+
+def waveform_object(ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime) -> bytes:
+    """A WFDB record as a DICOM waveform object with the same integers. Raises EcgError("samples_too_wide")."""
+    assert ecg.wfdb is not None  # noqa: S101  the caller chose a WFDB record
+    digital = ecg.wfdb.digital
+    if digital.samples.min() < -32768 or digital.samples.max() > 32767:
+        raise EcgError("samples_too_wide", file=ecg.name)
+    gaps = {value for value in digital.missing if value is not None}
+    return ecg_waveform(
+        digital.samples.astype("int16"), sensitivity_uv=digital.sensitivity_uv,
+        baseline_uv=[-zero * step for zero, step in zip(digital.baseline, digital.sensitivity_uv, strict=True)],
+        sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, study=identity, acquired_at=acquired_at,
+        sop_instance_uid=new_uid(), series_instance_uid=new_uid(),
+        padding_value=gaps.pop() if len(gaps) == 1 else None,
+    )  # fmt: skip
 
 
 def _date(text: str | None) -> date | None:

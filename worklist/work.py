@@ -4,18 +4,19 @@ import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from pacs_bridge.objects import encapsulated_pdf
+from pacs_bridge.objects import ECG_REPORT, RADIOLOGY_REPORT, StudyIdentity, encapsulated_pdf
 from pacs_bridge.scu import StoreResult, store_files
 from reports import delivery_service
 from reports.tables import Delivery, Report
-from viewer.derive import DerivePool
+from viewer.derive_pool import DerivePool
 from worklist import receive_service
 from worklist.base import audit, outbox
+from worklist.base.i18n import translate
 from worklist.base.outbox import Job
 from worklist.retry import GiveUp, Retry, next_attempt
 from worklist.roof import Roof
@@ -91,11 +92,13 @@ class Handlers:
         site = session.get_one(Site, delivery.site_id)
         if not (site.return_ae_title and site.return_host and site.return_port):
             raise GiveUp("return_address_missing")
-        pdf = self._roof.blobs.path(report.pdf_key or "").read_bytes()
-        zone = self._roof.settings.zone
+        zone, created = self._roof.settings.zone, report.signed_at or self._roof.now()
         content = encapsulated_pdf(
-            pdf, sop_instance_uid=delivery.sop_instance_uid or "", **encapsulated_fields(
-                study, patient, order, report, zone, site.return_character_set),
+            self._roof.blobs.path(report.pdf_key or "").read_bytes(),
+            study=_identity(study, patient, order, site, zone), sop_instance_uid=delivery.sop_instance_uid or "",
+            series_instance_uid=f"{report.report_uid}.1", content_at=created.astimezone(zone),
+            document_title=translate(f"paper.document_{study.kind}", "zh"), is_verified=report.status != "PRELIM",
+            concept=ECG_REPORT if study.kind == "ecg" else RADIOLOGY_REPORT, character_set=site.return_character_set,
         )  # fmt: skip
         return content, site.return_host, site.return_port, site.return_ae_title
 
@@ -109,18 +112,15 @@ class Handlers:
         return result
 
 
-def encapsulated_fields(
-    study: Study, patient: Patient, order: Order, report: Report, zone: Any, character_set: str
-) -> dict[str, Any]:
-    """What the Encapsulated PDF says of patient, study and report."""
-    return {
-        "character_set": character_set, "patient_name": patient.name, "patient_id": patient.patient_id or "",
-        "patient_sex": patient.sex, "patient_birth_date": patient.birth_date,
-        "study_instance_uid": study.study_instance_uid, "study_at": study.acquired_at, "zone": zone,
-        "accession_number": study.accession_number or order.accession_number,
-        "series_instance_uid": f"{report.report_uid}.1", "created_at": report.signed_at,
-        "is_verified": report.status != "PRELIM", "is_ecg": study.kind == "ecg",
-    }  # fmt: skip
+def _identity(study: Study, patient: Patient, order: Order, site: Site, zone: ZoneInfo) -> StudyIdentity:
+    """Patient and study as the site's own PACS knows them."""
+    return StudyIdentity(
+        patient_name=patient.name, patient_id=patient.patient_id, patient_sex=patient.sex,
+        patient_birth_date=patient.birth_date, study_instance_uid=study.study_instance_uid,
+        started_at=(study.acquired_at or study.received_at).astimezone(zone),
+        accession_number=study.accession_number or order.accession_number, study_description=study.description,
+        issuer_of_patient_id=site.code,
+    )  # fmt: skip
 
 
 def _is_final(result: StoreResult) -> bool:

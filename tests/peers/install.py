@@ -1,0 +1,45 @@
+"""Debian's packages that the tests talk to: installed when root, else named when missing.
+
+Run before the tests: ``python -m tests.peers.install``. With CI=true a missing peer is a failure.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# a program (or file) that must be there -> the package that brings it
+PEERS = {
+    "storescu": "dcmtk", "chromium": "chromium", "pdftotext": "poppler-utils", "pdfsig": "poppler-utils",
+    "strace": "strace", "qpdf": "qpdf", "openssl": "openssl", "certutil": "libnss3-tools", "zbarimg": "zbar-tools",
+    "dciodvfy": "dicom3tools", "/usr/lib/postgresql": "postgresql",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk", "curl": "curl",
+}  # fmt: skip
+
+
+def missing() -> dict[str, str]:
+    """Peers that are not on this machine."""
+    return {name: package for name, package in PEERS.items() if not _is_there(name)}
+
+
+def _is_there(name: str) -> bool:
+    return Path(name).exists() if name.startswith("/") else shutil.which(name) is not None
+
+
+def main() -> int:
+    absent = sorted(set(missing().values()))
+    if absent and os.geteuid() == 0 and shutil.which("apt-get"):
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-q"], check=False, env=environ, stdout=subprocess.DEVNULL)
+        command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *absent]
+        subprocess.run(command, check=False, env=environ, stdout=subprocess.DEVNULL)
+        absent = sorted(set(missing().values()))
+    if absent:
+        print(f"缺少测试对端 / test peers are missing: apt-get install {' '.join(absent)}", file=sys.stderr)
+        return 1 if os.environ.get("CI") == "true" else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Orders, lanes, due times, names and readiness, by values alone."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from worklist import triage
+from worklist.order import Match, OrderFacts, accession_number, match
+from worklist.person import age_text, identity_key, name_initials, name_pinyin, readings
+from worklist.study import modality_of, ready_evidence
+
+NOW = datetime(2026, 11, 18, 6, 18, tzinfo=UTC)
+DAY = date(2026, 11, 18)
+
+
+def facts(accession: str | None = "QS1", patient: str | None = "1", modality: str = "CT", day: date = DAY) -> OrderFacts:
+    return OrderFacts(accession, patient, "郑立群", modality, day)
+
+
+@pytest.mark.parametrize(
+    ("order", "study", "expected"),
+    [
+        (facts(), facts(), Match.CERTAIN),
+        (facts(), facts(modality="DR"), Match.CERTAIN),  # the accession number decides
+        (facts(), facts(patient="2"), Match.SUGGESTED),  # same number, other person: somebody must look
+        (facts(), facts(accession=None), Match.SUGGESTED),
+        (facts(), facts(accession="QS2"), Match.SUGGESTED),
+        (facts(), facts(accession=None, day=DAY + timedelta(days=1)), Match.NONE),
+        (facts(), facts(accession=None, modality="DR"), Match.NONE),
+        (facts(patient=None), facts(accession=None, patient=None), Match.NONE),  # two unknowns are not one person
+        (facts(patient=None), facts(), Match.CERTAIN),
+    ],
+)
+def test_match(order: OrderFacts, study: OrderFacts, expected: Match) -> None:
+    assert match(order, study) is expected
+
+
+def test_accession_number_fits_sh() -> None:
+    assert accession_number("QS", DAY, 291) == "QS26111800291"
+    assert len(accession_number("QSAB", DAY, 99_999)) <= 16
+    with pytest.raises(ValueError):
+        accession_number("QS", DAY, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("modality", "part", "priority", "pathway", "minutes"),
+    [
+        ("CT", "HEAD", "stat", "stroke", 45), ("ECG", "", "stat", "chest_pain", 10), ("DR", "CHEST", "urgent", None, 30),
+        ("CT", "CHEST", "urgent", None, 60), ("CT", "HEAD", "urgent", None, 30), ("DR", "", "routine", None, 120),
+        ("CT", "", "routine", None, 240), ("ECG", "", "routine", None, 30),
+    ],
+)  # fmt: skip
+def test_due_times_are_the_county_defaults(modality: str, part: str, priority: str, pathway: str | None, minutes: int) -> None:
+    assert triage.due_at(NOW, modality, part, priority, pathway) == NOW + timedelta(minutes=minutes)
+
+
+def test_identity_is_id_name_sex_and_birth_date_together() -> None:
+    born = date(1963, 7, 5)
+    base = identity_key("0001", "郑立群", "M", born, "1.2.3")
+    assert base == identity_key("0001", "郑立群 ", "M", born, "9.9")
+    others = [
+        identity_key("0001", "郑立裙", "M", born, "1.2.3"), identity_key("0001", "郑立群", "F", born, "1.2.3"),
+        identity_key("0002", "郑立群", "M", born, "1.2.3"), identity_key("0001", "郑立群", "M", None, "1.2.3"),
+        identity_key(None, "郑立群", "M", born, "1.2.3"),
+    ]  # fmt: skip
+    assert len({base, *others}) == 6
+
+
+def test_without_a_patient_id_each_study_is_its_own_person() -> None:
+    assert identity_key(None, "无名氏", None, None, "1.2.3") != identity_key(None, "无名氏", None, None, "1.2.4")
+
+
+def test_names_by_pinyin() -> None:
+    assert (name_pinyin("郑立群"), name_initials("郑立群")) == ("zhengliqun", "zlq")
+    assert (name_pinyin("Zhang San"), name_initials("Zhang San")) == ("zhangsan", "zs")
+    assert "zengxiaohong" in readings("曾小红")
+
+
+@pytest.mark.parametrize(
+    ("born", "expected"),
+    [
+        (date(1963, 7, 5), (63, "year")), (date(1963, 11, 19), (62, "year")), (date(2025, 2, 1), (21, "month")),
+        (date(2026, 11, 10), (8, "day")), (None, None), (date(2027, 1, 1), None),
+    ],
+)  # fmt: skip
+def test_age(born: date | None, expected: tuple[int, str] | None) -> None:
+    assert age_text(born, DAY) == expected
+
+
+def test_a_study_is_ready_when_associations_are_closed_and_quiet_time_has_passed() -> None:
+    common = {"n_instances": 28, "last_received_at": NOW, "quiet_time_s": 20}
+    assert ready_evidence(**common, open_associations=0, now=NOW + timedelta(seconds=19)) is None  # type: ignore[arg-type]
+    assert ready_evidence(**common, open_associations=1, now=NOW + timedelta(seconds=60)) is None  # type: ignore[arg-type]
+    found = ready_evidence(**common, open_associations=0, now=NOW + timedelta(seconds=20))  # type: ignore[arg-type]
+    assert found is not None and found.n_instances == 28
+    assert ready_evidence(n_instances=0, last_received_at=NOW, quiet_time_s=0, open_associations=0, now=NOW) is None
+
+
+def test_modalities_as_the_list_groups_them() -> None:
+    assert [modality_of(m, "image") for m in ("DX", "CR", "CT", "MR")] == ["DR", "DR", "CT", "MR"]
+    assert modality_of("ECG", "ecg") == "ECG"
