@@ -168,8 +168,15 @@ def _name(*pairs: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
 def _usage(signs: bool) -> x509.KeyUsage:
     """``signs``: documents (digitalSignature, contentCommitment); else certificates and lists."""
     return x509.KeyUsage(
-        digital_signature=signs, content_commitment=signs, key_cert_sign=not signs, crl_sign=not signs,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        digital_signature=signs,
+        content_commitment=signs,
+        key_cert_sign=not signs,
+        crl_sign=not signs,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 

@@ -115,10 +115,17 @@ def render(document: ReportDocument) -> bytes:
         return _compile(Path(folder), template, data, document.written_at)
 
 
-def stamp(
-    field: str, is_landscape: bool, name: str, signed_at: datetime, serial: str, zone: ZoneInfo,
-    has_time_stamp: bool = True, language: str = "zh",
-) -> bytes:  # fmt: skip
+def stamp(  # noqa: PLR0917 (one call, one order)
+    field: str,
+    is_landscape: bool,
+    name: str,
+    signed_at: datetime,
+    serial: str,
+    zone: ZoneInfo,
+    *,
+    has_time_stamp: bool = True,
+    language: str = "zh",
+) -> bytes:
     """A one-page PDF of exactly the field's size: name, time to the minute, last eight digits of the certificate."""
     digits = serial.upper()[-8:]
     width_pt, height_pt = size_pt(field, is_landscape)
@@ -279,12 +286,14 @@ def _compile(folder: Path, template: str, data: Mapping[str, Any], at: datetime)
             str(folder / template), root=str(folder), font_paths=_fonts(), ignore_system_fonts=True,
             sys_inputs={"document": json.dumps(data, ensure_ascii=False)},
         )  # fmt: skip
-        pdf: bytes = compiler.compile(format="pdf", pdf_standards=["a-2u"], timestamp=int(at.timestamp()))
+        pdf = compiler.compile(format="pdf", pdf_standards=["a-2u"], timestamp=int(at.timestamp()))
     except typst.TypstError as error:
         missing = re.search(r'text `"(.*)"` could not be displayed', str(error))
         if missing:  # a character both fonts list but cannot draw here; its place is unknown
             raise PdfError("missing_glyph", character=missing[1], field="") from None
         raise PdfError("render_failed") from error
+    if not isinstance(pdf, bytes):
+        raise PdfError("render_failed")
     return pdf
 
 

@@ -28,7 +28,7 @@ class WrongPinError(Exception):
         self.params: dict[str, object] = {}
 
 
-class _ScryptParams(core.Sequence):
+class _ScryptParams(core.Sequence):  # type: ignore[misc]
     _fields = [  # noqa: RUF012 (asn1crypto reads a list)
         ("salt", core.OctetString),
         ("cost", core.Integer),
@@ -38,23 +38,23 @@ class _ScryptParams(core.Sequence):
     ]
 
 
-class _Kdf(core.Sequence):
+class _Kdf(core.Sequence):  # type: ignore[misc]
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _ScryptParams)]  # noqa: RUF012
 
 
-class _Encryption(core.Sequence):
+class _Encryption(core.Sequence):  # type: ignore[misc]
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", core.OctetString)]  # noqa: RUF012
 
 
-class _Pbes2Params(core.Sequence):
+class _Pbes2Params(core.Sequence):  # type: ignore[misc]
     _fields = [("kdf", _Kdf), ("encryption", _Encryption)]  # noqa: RUF012
 
 
-class _Pbes2(core.Sequence):
+class _Pbes2(core.Sequence):  # type: ignore[misc]
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _Pbes2Params)]  # noqa: RUF012
 
 
-class _EncryptedPrivateKeyInfo(core.Sequence):
+class _EncryptedPrivateKeyInfo(core.Sequence):  # type: ignore[misc]
     _fields = [("encryption", _Pbes2), ("data", core.OctetString)]  # noqa: RUF012
 
 

@@ -14,6 +14,7 @@ from io import BytesIO
 
 from asn1crypto import keys, pem
 from asn1crypto import x509 as asn1_x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 from pyhanko.pdf_utils.content import ImportedPdfPage
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.layout import AxisAlignment, Margins, SimpleBoxLayoutRule
@@ -26,7 +27,7 @@ from pyhanko.sign.fields import (
     enumerate_sig_fields,
 )
 from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner, SimpleSigner
-from pyhanko.sign.signers.pdf_signer import PdfCMSSignedAttributes
+from pyhanko.sign.signers.pdf_cms import PdfCMSSignedAttributes
 from pyhanko.sign.timestamps.dummy_client import DummyTimeStamper
 from pyhanko.stamp import StaticStampStyle
 from pyhanko_certvalidator.registry import SimpleCertificateStore
@@ -78,12 +79,13 @@ def prepare(pdf: bytes, n_fields: int) -> bytes:
         raise SignError("bad_field_count", n_fields=n_fields)
     writer = IncrementalPdfFileWriter(BytesIO(pdf))
     page_ix = int(writer.root["/Pages"]["/Count"]) - 1
-    media_box = writer.find_page_for_modification(page_ix)[0].get_object()["/MediaBox"]
+    page, _ = writer.find_page_for_modification(page_ix)  # type: ignore[no-untyped-call]
+    media_box = page.get_object()["/MediaBox"]
     boxes = boxes_pt(float(media_box[2]), float(media_box[3]))
     for name in FIELDS[:n_fields]:
         append_signature_field(writer, SigFieldSpec(name, on_page=page_ix, box=boxes[name]))
     output = BytesIO()
-    writer.write(output)
+    writer.write(output)  # type: ignore[no-untyped-call]
     return output.getvalue()
 
 
@@ -123,14 +125,14 @@ async def _run(signer: PdfSigner, pdf: bytes, signed_at: datetime) -> bytes:
     validation = await session.perform_presign_validation(writer)
     reserved = await session.estimate_signature_container_size(validation, tight=False)
     document = session.prepare_tbs_document(validation_info=validation, bytes_reserved=reserved)
-    digest, output = document.digest_tbs_document()
+    output = BytesIO()
+    digest, _ = document.digest_tbs_document(output=output)
     signed = await document.perform_signature(
         document_digest=digest.document_digest,
         pdf_cms_signed_attrs=PdfCMSSignedAttributes(signing_time=signed_at),
     )
     await signed.post_signature_processing(output)
-    result: bytes = output.getvalue()
-    return result
+    return output.getvalue()
 
 
 def _check_field(reader: PdfFileReader, field: str) -> int:
@@ -156,15 +158,14 @@ def _check_certificate(certificate: asn1_x509.Certificate, key: keys.PrivateKeyI
 
 def key_public(key: keys.PrivateKeyInfo) -> bytes:
     """DER SubjectPublicKeyInfo that belongs to a private key."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
-
     public = load_der_private_key(key.dump(), password=None).public_key()
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _chain(signing: Signing) -> SimpleCertificateStore:
-    certificates = [asn1_x509.Certificate.load(_der(signing.ca_pem))]
-    return SimpleCertificateStore.from_certs(certificates)
+    store = SimpleCertificateStore()  # type: ignore[no-untyped-call]
+    store.register(asn1_x509.Certificate.load(_der(signing.ca_pem)))
+    return store
 
 
 def _der(text: bytes) -> bytes:
@@ -175,7 +176,7 @@ class _StampPage(ImportedPdfPage):
     """pyHanko's imported page, from bytes instead of a file."""
 
     def __init__(self, pdf: bytes) -> None:
-        super().__init__(file_name="")
+        super().__init__(file_name="")  # type: ignore[no-untyped-call]
         self._pdf = pdf
 
     def render(self) -> bytes:

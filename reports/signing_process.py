@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from reports.pin import WrongPinError, decrypt_key, wipe
-from reports.sign import Signing, SignError, Tsa, sign
+from reports.sign import SignError, Signing, Tsa, sign
 from reports.signing_wire import WireError, decode, encode
 
 PR_SET_DUMPABLE = 4

@@ -75,7 +75,7 @@ class Clinic:
     def signing(self, field: str, key: DoctorKey, name: str, with_tsa: bool = True, landscape: bool = False) -> Signing:
         folder = self.authority.directory
         tsa = Tsa((folder / "tsa.crt").read_bytes(), (folder / "tsa.key").read_bytes())
-        mark = stamp(field, landscape, name, self.now, key.serial, ZONE, with_tsa)
+        mark = stamp(field, landscape, name, self.now, key.serial, ZONE, has_time_stamp=with_tsa)
         ca = self.authority.ca_path.read_bytes()
         return Signing(field, key.certificate_pem.encode(), ca, name, self.now, mark, tsa if with_tsa else None)
 
