@@ -1,0 +1,110 @@
+"""The message hook: DIMSE messages from PDVs, the data set of a C-STORE straight to a sink. [adapter]
+
+Part of ``pynetdicom_hooks``, which names what is replaced and why; read from pynetdicom 3.0.4.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Protocol
+
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.pdu_primitives import P_DATA
+
+_MAX_COMMAND_BYTES = 1 << 16
+_MAX_IDENTIFIER_BYTES = 1 << 20
+
+
+class Sink(Protocol):
+    """Where the data set of a C-STORE goes as it arrives; must not raise."""
+
+    def write(self, data: memoryview) -> None: ...
+    def discard(self) -> None: ...
+
+
+class SpooledDimse(DIMSEServiceProvider):
+    """Messages put together from PDVs; the data set of a C-STORE goes straight to a sink."""
+
+    def __init__(self, assoc: Association, open_sink: Callable[[DIMSEMessage, int], Sink]) -> None:
+        super().__init__(assoc)
+        self._open_sink = open_sink
+        self._command = bytearray()
+        self._message: DIMSEMessage | None = None  # its command set is complete, its data set is not
+        self._sink: Sink | None = None
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._command) or self._message is not None
+
+    def drop(self) -> None:
+        """Forget a half received message."""
+        if self._sink is not None:
+            self._sink.discard()
+        self._command, self._message, self._sink = bytearray(), None, None
+
+    def receive_primitive(self, primitive: Any) -> None:
+        """PDVs in, messages to ``msg_queue``. What breaks PS3.8 Annex E or PS3.7 6.3 aborts (Evt19)."""
+        try:
+            for context_id, value in primitive.presentation_data_value_list:
+                self._take(context_id, value)
+        except Exception:
+            self.drop()
+            self.dul.event_queue.put("Evt19")
+
+    def _take(self, context_id: int, value: memoryview) -> None:
+        is_command, is_last = value[0] & 1, value[0] & 2
+        if is_command:
+            if self._message is not None or len(self._command) + len(value) > _MAX_COMMAND_BYTES:
+                raise ValueError("command fragment out of place")
+            self._command += value[1:]
+            if is_last:
+                self._begin(context_id)
+            return
+        if self._message is None or context_id != self._message.context_id:
+            raise ValueError("data fragment out of place")
+        self._add_data(value[1:])
+        if is_last:
+            self._end()
+
+    def _begin(self, context_id: int) -> None:
+        message = DIMSEMessage()
+        pdata = P_DATA()
+        pdata.presentation_data_value_list.append((context_id, b"\x03" + bytes(self._command)))
+        self._command = bytearray()
+        is_whole = message.decode_msg(pdata)
+        self._message = message
+        if is_whole:
+            self._end()
+        elif isinstance(message, C_STORE_RQ):
+            self._sink = self._open_sink(message, context_id)
+
+    def _add_data(self, data: memoryview) -> None:
+        if self._sink is not None:
+            self._sink.write(data)
+            return
+        kept: BytesIO = self._message.data_set  # type: ignore[union-attr,assignment]
+        if kept.tell() + len(data) > _MAX_IDENTIFIER_BYTES:
+            raise ValueError("identifier too long")
+        kept.write(data)
+
+    def _end(self) -> None:
+        message, sink = self._message, self._sink
+        self._message = self._sink = None
+        if message is None or message.context_id is None:
+            return
+        try:
+            primitive = message.message_to_primitive()
+        except Exception:
+            if sink is not None:
+                sink.discard()
+            raise
+        primitive.sink = sink  # type: ignore[union-attr]
+        self.msg_queue.put((message.context_id, primitive))  # type: ignore[arg-type]
+
+
+def discard_sink(message: Any) -> None:
+    """Drop the spooled data of a request that will not be served."""
+    if (sink := getattr(message, "sink", None)) is not None:
+        sink.discard()
