@@ -160,8 +160,11 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         _allow_cpu(cpu_s)
-        manifest = derive_instance(Path(job["source"]), Path(job["out_dir"]))
-        answers.write(json.dumps(manifest) + "\n")
+        try:
+            answer = derive_instance(Path(job["source"]), Path(job["out_dir"]))
+        except OSError as error:  # the disk's fault, not the image's: to be tried again, not recorded
+            answer = {"errno": error.errno or 5}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 

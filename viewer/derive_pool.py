@@ -46,7 +46,7 @@ class DerivePool:
 
     def derive(self, source: Path, out_dir: Path) -> dict[str, Any]:
         """The manifest of `viewer.derive.derive_instance`; a worker's death or time-out is a "failed" manifest too,
-        written to ``out_dir`` like any other. Raises OSError where the disk refuses."""
+        written to ``out_dir`` like any other. Raises OSError where the source is not there or the disk refuses."""
         with self._slots:
             worker = self._take()
             try:
@@ -59,7 +59,9 @@ class DerivePool:
                 worker.kill()
                 raise
             self._give_back(worker)
-            return answer
+        if "errno" in answer:
+            raise OSError(answer["errno"], os.strerror(answer["errno"]))
+        return answer
 
     def close(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -246,10 +247,8 @@ def test_any_byte_may_be_wrong() -> None:
             for at in rng.integers(0, len(dirty), 4):
                 dirty[at] = rng.integers(0, 256)
             dataset.PixelData = encapsulate([bytes(dirty)])
-            try:
+            with suppress(PixelError):
                 assert decode_frame(dataset).shape[:2] == (dataset.Rows, dataset.Columns)
-            except PixelError:
-                pass
 
 
 def test_pydicoms_raw_reader_agrees_on_multi_frame(tmp_path: Path) -> None:
