@@ -114,7 +114,7 @@ function acquisitionLines({ slice, count, index }: CornerState): string[] {
   const { station, acquired_at, kvp, orientation } = slice.instance;
   const tube = kvp === null ? "" : `${formatNumber(kvp)}${NO_BREAK_SPACE}kV`;
   const single = !orientation && count === 1 ? `${index + 1} / ${count}` : "";
-  return [station, (acquired_at ?? "").slice(0, 16).replace("T", " "), [tube, single].filter(Boolean).join(" · ")];
+  return [station ?? "", (acquired_at ?? "").slice(0, 16).replace("T", " "), [tube, single].filter(Boolean).join(" · ")];
 }
 
 export function windowText(voi: Voi): string {

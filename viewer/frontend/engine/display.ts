@@ -65,7 +65,8 @@ export interface Orientation {
 export interface Instance {
   sop_instance_uid: string;
   number: number | null;
-  state: "ready" | "pending" | "failed";
+  /** `none`: no picture at all (a report, a waveform). */
+  state: "ready" | "pending" | "failed" | "none";
   reason: string | null;
   rows: number;
   columns: number;
@@ -76,7 +77,8 @@ export interface Instance {
   monochrome1: boolean;
   modality_lut: ModalityLut;
   voi: Voi[];
-  auto_window: { center: number; width: number };
+  /** Null for colour, which has no window. */
+  auto_window: { center: number; width: number } | null;
   presentation_lut_inverse: boolean;
   pixel_padding: [number, number] | null;
   spacing: Spacing;
@@ -113,11 +115,21 @@ export interface Slice {
   frame_number: number;
 }
 
+/** An image the server could not read has only its name: the rest is what nothing is. */
+const UNKNOWN: Omit<Instance, "sop_instance_uid" | "state"> = {
+  number: null, reason: null, rows: 0, columns: 0, frames: [], samples_per_pixel: 1, bits_stored: 16, signed: false,
+  monochrome1: false, modality_lut: { kind: "linear", slope: 1, intercept: 0 }, voi: [], auto_window: null,
+  presentation_lut_inverse: false, pixel_padding: null, spacing: { row_mm: null, column_mm: null, type: "none" },
+  orientation: null, position_mm: null, pixel_aspect: 1, overlays: [], shutter: null, laterality: null,
+  view_position: null, kvp: null, acquired_at: null, station: null,
+};
+
 export function slicesOf(series: Series): Slice[] {
-  return series.instances.flatMap((instance): Slice[] =>
+  const images = series.instances.filter((instance) => instance.state !== "none");
+  return images.flatMap((instance): Slice[] =>
     instance.state === "ready" && instance.frames.length > 0
       ? instance.frames.map((frame, index) => ({ instance: ofFrame(instance, frame), frame, frame_number: index + 1 }))
-      : [{ instance, frame: null, frame_number: 1 }],
+      : [{ instance: { ...UNKNOWN, ...instance }, frame: null, frame_number: 1 }],
   );
 }
 

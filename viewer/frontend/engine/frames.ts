@@ -27,6 +27,12 @@ const ALL_FETCHES = 5;
 const WORTH_STOPPING_BYTES = 512 * 1024;
 export const RECONNECT_MS = 8000;
 
+/** Bytes of a task when it is done: the decoded picture, and the prefix beside it while it is not the whole. */
+function needed({ slot, level }: Task): number {
+  const { width, height } = slot.frame.levels[level] ?? { width: 0, height: 0 };
+  return width * height * 2 + slot.bytesOf(level);
+}
+
 export class FrameStore {
   readonly cap: number;
   readonly #slots = new Map<string, Slot>();
@@ -166,14 +172,17 @@ export class FrameStore {
     return { slot, level };
   }
 
-  /** Lets go of what lies farther away than the task; false when nothing farther is left to let go of. */
+  /** Lets go of what lies farther away than the task; false, and nothing let go of, where that would not do. */
   #makeRoom(task: Task): boolean {
-    const target = task.slot.frame.levels[task.level];
-    let excess = this.#weight() + (target ? target.width * target.height * 2 : 0) + task.slot.bytesOf(task.level) - this.cap;
+    const held = [...this.#slots.values()].reduce((sum, slot) => sum + (slot === task.slot ? 0 : slot.claimed), 0);
+    let excess = held + needed(task) - this.cap;
     if (excess <= 0) return true;
-    const farther = [...this.#slots.values()].filter((slot) => slot.rank > task.slot.rank && slot.weight > 0);
+    const farther = [...this.#slots.values()].filter((slot) => slot.rank > task.slot.rank && slot.claimed > 0);
+    // Otherwise what is let go of in vain is loaded again, and let go of again, without end.
+    const enough = farther.reduce((sum, slot) => sum + slot.claimed, 0) >= excess;
+    if (!enough) return false;
     for (const slot of farther.sort((a, b) => b.rank - a.rank)) {
-      excess -= slot.weight;
+      excess -= slot.claimed;
       slot.reset();
       this.#tell(slot.frame.url);
       if (excess <= 0) return true;
@@ -184,6 +193,7 @@ export class FrameStore {
   async #load({ slot, level }: Task): Promise<void> {
     const controller = new AbortController();
     slot.loading = controller;
+    slot.claim = needed({ slot, level });
     this.#fetches++;
     const whole = slot.bytesOf(level) >= slot.frame.bytes;
     this.#decodeNext(slot, level);
@@ -204,6 +214,7 @@ export class FrameStore {
     } finally {
       this.#fetches--;
       if (slot.loading === controller) slot.loading = null;
+      if (!slot.decoding) slot.claim = 0;
       this.#pump();
     }
   }

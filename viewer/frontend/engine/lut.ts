@@ -57,7 +57,7 @@ export function defaultVoi(source: Pick<LutSource, "voi" | "auto_window">): Voi 
 }
 
 export function autoVoi(source: Pick<LutSource, "auto_window">): VoiWindow {
-  const { center, width } = source.auto_window;
+  const { center, width } = source.auto_window ?? { center: 128, width: 256 };
   // LINEAR is not defined below a width of 1: small ranges (SUV, velocities) are exact ones.
   return { kind: "window", center, width, function: width >= 1 ? "LINEAR" : "LINEAR_EXACT", name: "" };
 }

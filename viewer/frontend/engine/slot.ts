@@ -16,6 +16,8 @@ export class Slot {
   error: string | null = null;
   loading: AbortController | null = null;
   decoding = false;
+  /** Bytes that what is under way will need. */
+  claim = 0;
   /** 0 for what is on screen, growing with the distance; set by the store. */
   rank = Infinity;
   #bytes = new Uint8Array(0);
@@ -35,6 +37,10 @@ export class Slot {
   /** Bytes in memory, decoded and not yet decoded. */
   get weight(): number {
     return (this.raster?.samples.byteLength ?? 0) + this.#bytes.byteLength;
+  }
+
+  get claimed(): number {
+    return Math.max(this.weight, this.claim);
   }
 
   get scrollLevel(): number {
@@ -80,6 +86,7 @@ export class Slot {
     if (level <= this.level) return;
     this.raster = raster;
     this.level = level;
+    if (!this.loading) this.claim = 0;
     if (this.quality === "lossless") this.#bytes = new Uint8Array(0);
   }
 
@@ -100,6 +107,7 @@ export class Slot {
     this.raster = null;
     this.level = -1;
     this.have = 0;
+    this.claim = 0;
     this.#bytes = new Uint8Array(0);
   }
 }

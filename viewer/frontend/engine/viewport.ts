@@ -99,7 +99,6 @@ export class Viewport {
   }
 
   // What is shown
-
   get slice(): Slice | null {
     return this.slices[this.index] ?? null;
   }
@@ -141,10 +140,14 @@ export class Viewport {
     this.#fitted = true;
     this.#painter.forget();
     this.#corners.clear();
+    this.options.store.release(this.#demand);
+    this.#load();
+  }
+
+  #load(): void {
     this.#ribbon.resize(this.slices.length);
     this.#demand.frames = this.slices.map((slice) => slice.frame);
     this.#demand.current = this.index;
-    this.options.store.release(this.#demand);
     this.options.store.want(this.#demand);
     this.#changed();
   }
@@ -154,13 +157,9 @@ export class Viewport {
     const shown = this.slice;
     this.series = series;
     this.slices = slicesOf(series);
-    const again = this.slices.findIndex((s) => s.instance.sop_instance_uid === shown?.instance.sop_instance_uid && s.frame_number === shown.frame_number);
-    this.index = Math.max(0, again);
-    this.#ribbon.resize(this.slices.length);
-    this.#demand.frames = this.slices.map((slice) => slice.frame);
-    this.#demand.current = this.index;
-    this.options.store.want(this.#demand);
-    this.#changed();
+    const uid = shown?.instance.sop_instance_uid;
+    this.index = Math.max(0, this.slices.findIndex((s) => s.instance.sop_instance_uid === uid && s.frame_number === shown?.frame_number));
+    this.#load();
   }
 
   setIndex(index: number): void {
@@ -186,7 +185,6 @@ export class Viewport {
   }
 
   // How it is shown
-
   setWindow(voi: VoiWindow): void {
     this.choose({ kind: "set", voi });
   }
@@ -288,7 +286,6 @@ export class Viewport {
   }
 
   // Where things are
-
   get matrix(): Matrix | null {
     const image = this.#imageSize();
     return image && viewMatrix(this.view, this.canvas, image);
@@ -306,7 +303,6 @@ export class Viewport {
   }
 
   // Painting
-
   /** Paints with the next frame of the screen, however often it is asked for before. */
   invalidate(): void {
     this.#scheduled ||= requestAnimationFrame(() => this.#paint());
