@@ -77,7 +77,7 @@ def make_county(roof: Roof) -> bool:
     given = roof.settings.demo_password
     password = given or secrets.token_urlsafe(9)
     now = roof.now()
-    hashed = {username: hash_password(password) for username, *_ in USERS}
+    hashed = hash_password(password)  # one password, so one hash: it says no more than the line printed below
     authority = open_authority(roof.keys_dir, now)
     keys = {
         username: authority.new_doctor_key(name, licence, role == "reviewer", f"{password}-pin", now)
@@ -96,7 +96,7 @@ def make_county(roof: Roof) -> bool:
         )  # fmt: skip
         for username, name, name_en, site, role, kinds, licence in USERS:
             account = create_account(
-                session, None, username=username, password_hash=hashed[username], name=name, role=role,
+                session, None, username=username, password_hash=hashed, name=name, role=role,
                 site_id=sites[site].id, kinds=kinds, name_en=name_en, now=now,
             )  # fmt: skip
             if licence:
@@ -188,7 +188,7 @@ def write_study(sender: Sender, moment: datetime, folder: Path) -> list[Path]:
         dataset.FrameOfReferenceUID = frame_uid
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         path = folder / f"{dataset.SOPInstanceUID}.dcm"
-        dataset.save_as(path)
+        dataset.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
 

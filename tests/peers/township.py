@@ -1,0 +1,136 @@
+"""A whole small county in one process: the demo sites and people, real files, real signatures, no server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from sqlalchemy import select
+
+from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.compare import same_content
+from pacs_bridge.extract import extract
+from pacs_bridge.ports import ReceivedObject
+from pacs_bridge.records import Problem
+from reports import pdf, sign, store
+from reports.desk import ReportDesk
+from reports.signing_pool import SigningPool
+from worklist import receive_service
+from worklist.access import Actor
+from worklist.account_tables import Account
+from worklist.base.config import Settings
+from worklist.base.db import Database
+from worklist.demo import SENDERS, Sender, make_county, write_study
+from worklist.receive_service import Filed
+from worklist.roof import Roof
+from worklist.tables import Device, Site, Study, Workitem
+
+PASSWORD = "demo-Pass-1"
+PIN = f"{PASSWORD}-pin"
+
+
+@dataclass
+class Township:
+    """The demo county on one database, with a clock that the test moves."""
+
+    roof: Roof
+    desk: ReportDesk
+    clock: Any
+
+    def actor(self, username: str) -> Actor:
+        with self.roof.db.read() as session:
+            row = session.scalars(select(Account).where(Account.username == username)).one()
+            site = session.get_one(Site, row.site_id)
+            return Actor(
+                row.id, row.username, row.name, row.role, row.site_id, site.code, frozenset(row.kinds), "sitting", "zh"
+            )
+
+    def receive(self, path: Path, ae_title: str = "QS_DR", association_id: int | None = None) -> Filed:
+        """One object as the listener would file it."""
+        content = path.read_bytes()
+        key = self.roof.blobs.put(content)
+        record, problem = None, None
+        try:
+            record = extract(path, fallback_character_set="GB18030", zone=self.roof.settings.zone)
+        except Problem as found:
+            problem = found
+        uid = record.sop_instance_uid if record else ""
+        received = ReceivedObject(
+            association_id, key, blake3(content).hexdigest(), len(content), record.sop_class_uid if record else "", uid,
+            record.transfer_syntax_uid if record else "", record, problem,
+        )  # fmt: skip
+        with self.roof.db.write() as session:
+            device = session.scalars(select(Device).where(Device.ae_title == ae_title)).one()
+            sender = receive_service.Sender(device.site_id, ae_title, device.id, device.quiet_time_s)
+            return receive_service.file_object(
+                session, sender, received, signed_statuses=store.signed_statuses, zone=self.roof.settings.zone,
+                same_content=lambda a, b: same_content(self.roof.blobs.path(a), self.roof.blobs.path(b)), now=self.clock(),
+            )  # fmt: skip
+
+    def associate(self, ae_title: str) -> int:
+        with self.roof.db.write() as session:
+            device = session.scalars(select(Device).where(Device.ae_title == ae_title)).one()
+            return receive_service.open_association(
+                session, device_id=device.id, site_id=device.site_id, calling_ae_title=ae_title,
+                called_ae_title="TELEREAD", peer_address="127.0.0.1", listener_run="test", now=self.clock(),
+            )  # fmt: skip
+
+    def close(self, association_id: int) -> None:
+        with self.roof.db.write() as session:
+            receive_service.close_association(session, association_id, "released", self.clock())
+
+    def settle(self) -> int:
+        with self.roof.db.write() as session:
+            return receive_service.settle_due(session, self.clock())
+
+    def study(self, folder: Path, ae_title: str = "QS_DR", **changes: Any) -> tuple[Study, Workitem]:
+        """A demo examination, arrived and READY, and its open workitem."""
+        paths = write_study(demo_sender(ae_title, **changes), self.clock().astimezone(self.roof.settings.zone), folder)
+        association_id = self.associate(ae_title)
+        filed = [self.receive(path, ae_title, association_id) for path in paths[:3]]
+        self.clock.forward(30)
+        self.close(association_id)
+        study_id = filed[0].study_id
+        assert study_id is not None, filed[0]
+        return self.row(Study, study_id), self.open_workitem(study_id)
+
+    def open_workitem(self, study_id: int) -> Workitem:
+        with self.roof.db.read() as session:
+            return session.scalars(
+                select(Workitem).where(Workitem.study_id == study_id, Workitem.state.in_(("SCHEDULED", "IN PROGRESS")))
+            ).one()
+
+    def row(self, table: Any, key: Any) -> Any:
+        with self.roof.db.read() as session:
+            return session.get_one(table, key)
+
+
+@cache
+def _base_sender(ae_title: str) -> Sender:
+    return next(sender for sender in SENDERS if sender.ae_title == ae_title)
+
+
+def demo_sender(ae_title: str, **changes: Any) -> Sender:
+    template = {"DR": "QS_DR", "CT": "QS_CT", "ECG": "QS_ECG"}[ae_title.partition("_")[2]]
+    return replace(_base_sender(template), ae_title=ae_title, **changes)
+
+
+@contextmanager
+def township(database: Database, folder: Path, clock: Any, pool: SigningPool | None = None) -> Iterator[Township]:
+    """The county on ``database``; its keys and blobs below ``folder``. With ``pool`` reports can be signed."""
+    settings = Settings(data_dir=str(folder), demo_password=PASSWORD)
+    roof = Roof(settings, database, FileBlobs(folder / "blobs"), clock)
+    make_county(roof)
+    signer: Any = pool or SigningPool(roof.keys_dir, n_processes=1)
+    desk = ReportDesk(
+        db=database, settings=settings, blobs=roof.blobs, signer=signer, render=pdf.render, now=clock,
+        prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=lambda session, study: None,
+    )  # fmt: skip
+    try:
+        yield Township(roof, desk, clock)
+    finally:
+        signer.close()
+        roof.blobs.close()
