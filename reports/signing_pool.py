@@ -72,11 +72,20 @@ class _Child:
         self.stdin, self.stdout = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self.stdin, False)
         os.set_blocking(self.stdout, False)
+        self.started_at = time.monotonic()
         self.is_ready = False
 
+    @property
+    def may_still_start(self) -> bool:
+        """A busy machine needs seconds to load the libraries: that is no reason to begin again."""
+        is_loading = not self.is_ready and self.process.poll() is None
+        return is_loading and time.monotonic() < self.started_at + START_TIMEOUT_S
+
     def wait_ready(self, deadline: float) -> None:
+        """Raises TimeoutError when it still loads; it can be asked again."""
         if not self.is_ready:
-            head, _ = self._receive(deadline)
+            _wait(self.stdout, selectors.EVENT_READ, deadline)
+            head, _ = self._receive(max(deadline, time.monotonic() + 1))  # a few bytes, written at once
             self.is_ready = head.get("code") == "ready"
 
     def ask(
@@ -194,7 +203,10 @@ class SigningPool:
         try:
             answer = child.ask(head, blobs, deadline)
         except BaseException as error:
-            self._replace(child)
+            if isinstance(error, TimeoutError) and child.may_still_start:
+                self._idle.put(child)
+            else:
+                self._replace(child)
             if isinstance(error, TimeoutError | WireError | OSError | ValueError):
                 raise SigningUnavailableError from None
             raise

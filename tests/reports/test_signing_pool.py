@@ -92,6 +92,19 @@ def test_a_stopped_process_is_late_and_replaced() -> None:
         signing.close()
 
 
+def test_a_process_that_still_loads_is_kept_for_the_next_request() -> None:
+    signing = SigningPool(clinic().authority.directory, n_processes=1, timeout_s=0.01)
+    try:
+        before = signing.pids
+        with pytest.raises(SigningUnavailableError):
+            signing.sign(request(prepared(1)))
+        signing._timeout_s = TIMEOUT_S
+        assert signing.sign(request(prepared(1)))
+        assert signing.pids == before
+    finally:
+        signing.close()
+
+
 def test_killed_while_signing_and_while_idle() -> None:
     signing = one_process(TIMEOUT_S)
     try:
