@@ -191,6 +191,7 @@ def test_stop_lets_a_running_object_finish(start_listener: Callable[..., Listene
     data = shared_data("dicom", "ct", "CT_small.dcm").read_bytes()
     body = data[data.index(b"\x08\x00\x05\x00") :]
     with RawModality(listener.port) as modality:
+        modality.pause()  # or its own reactor might take the response
         sock = modality.association.dul.socket.socket
         sock.sendall(p_data(1, 3, store_command("1.2.3.4.5")) + p_data(1, 0, body[:10_000]))
         time.sleep(0.3)
@@ -200,6 +201,7 @@ def test_stop_lets_a_running_object_finish(start_listener: Callable[..., Listene
         time.sleep(0.5)
         sock.sendall(p_data(1, 2, body[10_000:]))
         _, response = modality.association.dimse.get_msg(block=True)
+        modality.association._reactor_checkpoint.set()
         stopper.join(10)
     assert response is not None
     assert response.Status == 0x0000

@@ -1,5 +1,6 @@
 """A modality without scruples: sends any bytes as a data set, under any UIDs, with stock pynetdicom."""
 
+import time
 from io import BytesIO
 from typing import Any
 
@@ -32,6 +33,12 @@ class RawModality:
         if self.association.is_established:
             self.association.release()
 
+    def pause(self) -> None:
+        """Keep pynetdicom's reactor from taking messages that the test waits for."""
+        self.association._reactor_checkpoint.clear()
+        while not self.association._is_paused:
+            time.sleep(0.0001)
+
     def store(self, data_set: bytes, sop_instance_uid: str = "1.2.3.4.5") -> int | None:
         self._message_id += 1
         request = C_STORE()
@@ -41,9 +48,7 @@ class RawModality:
         request.AffectedSOPInstanceUID = sop_instance_uid
         request.DataSet = BytesIO(data_set)
         association = self.association
-        association._reactor_checkpoint.clear()
-        while not association._is_paused:
-            pass
+        self.pause()
         association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
         _, response = association.dimse.get_msg(block=True)
         association._reactor_checkpoint.set()
