@@ -35,7 +35,11 @@ try {
     logLevel: "warning",
   });
   const built = (await readdir(outDir, { recursive: true })).filter((name) => name.endsWith(".test.mjs"));
-  const run = spawnSync(process.execPath, ["--test", ...built.map((name) => path.join(outDir, name))], { stdio: "inherit" });
+  const run = spawnSync(process.execPath, ["--test", "--test-timeout=30000", ...built.map((name) => path.join(outDir, name))], {
+    stdio: "inherit",
+    timeout: 120_000,
+    killSignal: "SIGKILL",
+  });
   process.exitCode = run.status ?? 1;
 } finally {
   await rm(outDir, { recursive: true, force: true });
