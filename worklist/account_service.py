@@ -125,6 +125,19 @@ def log_in(
     return opened
 
 
+def confirm(session: Session, attempt: Attempt, matches: bool, *, now: datetime, source: str) -> LoginRefused | None:
+    """Whether someone who is logged in knew their password; a wrong one is counted as at the login."""
+    account = session.get(Account, attempt.account_id or 0, with_for_update=True, populate_existing=True)
+    if account is None or not account.enabled:
+        return _refuse_nobody(session, attempt.username, now, source)
+    if account.locked_until is not None and now < account.locked_until:
+        return _refuse(session, account, _locked(account.locked_until, now), now, source)
+    if not matches or account.password_hash != attempt.password_hash:
+        return _count_failure(session, account, now, source)
+    account.failed_logins, account.locked_until = 0, None
+    return None
+
+
 def _count_failure(session: Session, account: Account, now: datetime, source: str) -> LoginRefused:
     if account.locked_until is not None:  # the lock has run out: counting starts again
         account.failed_logins, account.locked_until = 0, None

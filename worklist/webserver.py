@@ -18,6 +18,7 @@ from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
 from reports.verification import VerifyDesk
 from reports.web import published_report, report_of_workitem, reports
+from reports.web_deliveries import deliveries
 from viewer.web import viewer
 from worklist import ecg_sheet, items_store, store
 from worklist.access import Actor, can_see_study
@@ -29,14 +30,16 @@ from worklist.session_service import find_session
 from worklist.tables import Study
 from worklist.uploads import UploadDesk
 from worklist.web import WebServices, create_web
+from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
 from worklist.web_auth import SESSION_COOKIE
+from worklist.web_people import people
 from worklist.web_public import public
 from worklist.web_statistics import statistics
 from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
-BLUEPRINTS = (worklist, upload, public, reports, viewer, admin, statistics)
+BLUEPRINTS = (worklist, upload, public, reports, viewer, admin, people, deliveries, statistics)
 
 
 def build_web(roof: Roof, pool: SigningPool) -> Flask:
@@ -51,6 +54,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, make_inbox(roof, f"web:{uuid4().hex}")).upload_ecg,
         "verify_code": VerifyDesk(roof.db).look_up, "failing_parts": partial(failing_parts, roof),
+        **admin_adapters(roof),
     }  # fmt: skip
     return create_web(
         WebServices(db=roof.db, settings=roof.settings, now=roof.now, blueprints=BLUEPRINTS, adapters=adapters)

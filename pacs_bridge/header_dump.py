@@ -1,0 +1,74 @@
+"""The header of a stored object in readable lines, for a person who asks what it is; never its pixels. [adapter]"""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+MOST_ELEMENTS = 300
+MOST_CHARACTERS = 200
+_LARGE_BYTES = 4096  # larger values are looked at only when asked, and here nobody asks
+_BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+
+
+def header_elements(path: Path) -> list[dict[str, str]]:
+    """At most MOST_ELEMENTS of ``{tag, keyword, vr, value}`` in order, file meta first; items of sequences follow
+    their sequence as ``(0040,0275)[1].(0040,0007)``.
+
+    Never raises: what is not DICOM gives [], a damaged object what could be read of it.
+    """
+    found: list[dict[str, str]] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, defer_size=_LARGE_BYTES)
+            for part in (dataset.file_meta, dataset):
+                for line in _lines(part, ""):
+                    if len(found) == MOST_ELEMENTS:
+                        return found
+                    found.append(line)
+    except InvalidDicomError:
+        return []
+    except Exception:  # a damaged file may fail the decoder anywhere; what was read before it stays
+        return found
+    return found
+
+
+def _lines(dataset: Dataset, prefix: str) -> Iterator[dict[str, str]]:
+    for tag in sorted(dataset.keys()):
+        raw: Any = dataset.get_item(tag)
+        name = f"{prefix}({tag.group:04X},{tag.element:04X})"
+        try:
+            vr = str(raw.VR or "UN")
+            length = getattr(raw, "length", 0)
+            is_large = vr in _BINARY or (vr != "SQ" and length != 0xFFFFFFFF and length > _LARGE_BYTES)
+            element = None if is_large else dataset[tag]
+        except Exception:  # one bad value hides itself, not the rest
+            yield _line(name, tag, "", "?")
+            continue
+        if element is None:
+            yield _line(name, tag, vr, f"<{length} B>")
+            continue
+        yield _line(name, tag, element.VR, _value(element))
+        if element.VR == "SQ":
+            for number, item in enumerate(element.value, start=1):
+                yield from _lines(item, f"{name}[{number}].")
+
+
+def _line(name: str, tag: Any, vr: str, value: str) -> dict[str, str]:
+    return {"tag": name, "keyword": pydicom.datadict.keyword_for_tag(tag), "vr": vr, "value": value}
+
+
+def _value(element: DataElement) -> str:
+    if element.VR == "SQ":
+        return f"<{len(element.value)}>"
+    if element.VR in _BINARY:
+        return f"<{len(element.value or b'')} B>"
+    values = element.value if isinstance(element.value, pydicom.multival.MultiValue) else [element.value]
+    text = "\\".join("" if value is None else str(value) for value in values)
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:MOST_CHARACTERS]
