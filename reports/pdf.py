@@ -169,7 +169,7 @@ def _data(document: ReportDocument) -> dict[str, Any]:
         "author": document.author_name or ABSENT,
         "written": _minute(document.written_at, document.zone),
         "version": document.version,
-        "code": document.verify_code,
+        "code": grouped(document.verify_code),
         "n_signatures_required": document.n_signatures_required,
         "is_preliminary": document.is_preliminary,
         "measurements": [list(row) for row in document.measurements],
@@ -204,6 +204,13 @@ def _second(at: datetime | None, zone: ZoneInfo) -> str:
 
 def _cell(value: str) -> str:
     return breakable(clean_field(value), CELL_UNBROKEN, 8) or ABSENT
+
+
+def grouped(code: str) -> str:
+    """A code in groups of four, as people read it aloud; one that has its hyphens is left."""
+    if "-" in code:
+        return code
+    return "-".join(code[start : start + 4] for start in range(0, len(code), 4))
 
 
 def clean_field(value: str) -> str:

@@ -245,6 +245,12 @@ def test_age_at_the_examination(born: str, expected: str) -> None:
     assert age_text(date.fromisoformat(born), sample.acquired_at, sample) == expected
 
 
+def test_the_code_is_printed_in_groups(tmp_path: Path) -> None:
+    for is_ecg in (False, True):
+        pdf = render(document(verify_code="7QF4K2M9TX3B7QF4K2M9TX3B77", is_ecg=is_ecg))
+        assert "7QF4-K2M9-TX3B-7QF4-K2M9-TX3B-77" in joined(text_of(pdf, tmp_path))
+
+
 def test_english_paper(tmp_path: Path) -> None:
     text = text_of(render(document(language="en", title="CT report")), tmp_path)
     assert "Signatures required: 2" in text and "Reviewing physician" in text and "63 y" in text
