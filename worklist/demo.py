@@ -203,6 +203,7 @@ def _label(dataset: Dataset, sender: Sender, moment: datetime, number: int) -> N
     dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = f"{moment:%Y%m%d}"
     dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = f"{moment:%H%M%S}"
     dataset.AcquisitionDateTime = f"{moment:%Y%m%d%H%M%S}"
+    dataset.pop("TimezoneOffsetFromUTC", None)  # the original file's zone is not the township's
     dataset.StudyDescription = sender.description
     dataset.SeriesDescription = sender.description
     dataset.BodyPartExamined = sender.body_part

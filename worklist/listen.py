@@ -7,6 +7,7 @@ from pacs_bridge.compare import same_content
 from pacs_bridge.listener import Listener
 from reports.store import signed_statuses
 from worklist.inbox import IndexInbox
+from worklist.ready import tell_ready
 from worklist.roof import Roof
 
 
@@ -19,7 +20,7 @@ def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
 
 
 def listen(roof: Roof, stop: threading.Event) -> None:
-    """Listen until told to stop; prints one line when ready."""
+    """Listen until told to stop."""
     inbox = make_inbox(roof, f"listener:{uuid4().hex}")
     inbox.close_lost_associations()
     settings = roof.settings
@@ -27,6 +28,6 @@ def listen(roof: Roof, stop: threading.Event) -> None:
         inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone
     )
     listener.start()
-    print(f"DICOM {settings.ae_title} {settings.dicom_host}:{listener.port}", flush=True)
+    tell_ready()
     stop.wait()
     listener.stop(8.0)

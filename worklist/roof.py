@@ -9,6 +9,7 @@ from pathlib import Path
 from pacs_bridge.blobs import FileBlobs
 from worklist.base.config import ConfigError, Settings
 from worklist.base.db import Database
+from worklist.migrations.metadata import metadata
 
 
 def clock() -> datetime:
@@ -38,6 +39,7 @@ def open_roof(settings: Settings) -> Roof:
     """Open the data directory (0700) and the database. Raises ConfigError for a blob URL of a kind we do not have."""
     if settings.blob_url != "file:":
         raise ConfigError(f"TELEREAD_BLOB_URL={settings.blob_url}: 只支持 file: / only file: is supported")
+    metadata()  # every table is known from here on: foreign keys cross the packages
     os.umask(0o077)
     settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Roof(settings, Database(settings.resolved_database_url), FileBlobs(settings.data_path / "blobs"))

@@ -1,11 +1,14 @@
 """Starting: the schema, the demo county, the roles under their supervisor. [app]"""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 from worklist.base.config import ConfigError, Settings
 from worklist.bind import bind_refusal
+from worklist.ready import tell_ready
 
 
 def check_bind(settings: Settings, *, demo: bool) -> None:
@@ -31,13 +34,27 @@ def migrate_all(settings: Settings) -> None:
 def run(settings: Settings, *, demo: bool) -> int:
     """Migrate, make the demo county on first start, then run listener, web and worker until stopped."""
     check_bind(settings, demo=demo)
+    if demo and settings.dicom_host == Settings().dicom_host:
+        # The demo's devices have no secrets: nothing beyond this machine may speak for them.
+        os.environ["TELEREAD_DICOM_HOST"] = "127.0.0.1"
+        settings = replace(settings, dicom_host="127.0.0.1")
+    if demo and (refusal := bind_refusal(settings.dicom_host, has_tls=False, is_behind_proxy=False, is_demo=True)):
+        raise ConfigError(refusal)
     # In a process of its own: the supervisor lives as long as the server and stays small.
     prepared = subprocess.run([sys.executable, "-m", "worklist", "demo" if demo else "migrate"], check=False)
     if prepared.returncode:
         return prepared.returncode
-    from worklist.supervisor import supervise  # noqa: PLC0415
+    from worklist.supervisor import AlreadyRunning, role, supervise  # noqa: PLC0415
 
-    return supervise(settings, demo=demo)
+    roles = [
+        role("listen", f"DICOM  {settings.ae_title}@{settings.dicom_host}:{settings.dicom_port}"),
+        role("work", "worker ready"),
+        role("serve", f"teleread  {settings.base_url}", *(["--demo"] if demo else [])),
+    ]
+    try:
+        return supervise(roles, settings.data_path)
+    except AlreadyRunning as error:
+        raise ConfigError(str(error)) from None
 
 
 def serve_role(settings: Settings, *, demo: bool) -> None:
@@ -56,7 +73,7 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     events = EventsApp(roof.db, partial(authenticate, roof), describe, visible)
     app = build_asgi(flask_app, events, file_root=roof.blobs.root)
     try:
-        serve(app, settings, on_ready=lambda: print(f"teleread {settings.base_url}", flush=True))
+        serve(app, settings, on_ready=tell_ready)
     finally:
         pool.close()
         roof.close()

@@ -18,6 +18,8 @@ from worklist import receive_service
 from worklist.base import audit, outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
+from worklist.base.seal import seal
+from worklist.ready import tell_ready
 from worklist.retry import GiveUp, Retry, next_attempt
 from worklist.roof import Roof
 from worklist.tables import Instance, Order, Patient, Series, Site, Study
@@ -144,7 +146,7 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
 
     ticks = [
         Tick("settle", TICKS_S["settle"], settle),
-        Tick("seal", TICKS_S["seal"], lambda now: audit.seal(roof.db, now)),
+        Tick("seal", TICKS_S["seal"], lambda now: seal(roof.db, now)),
         Tick("forget", TICKS_S["forget"], forget),
     ]
     return Worker(
@@ -157,7 +159,7 @@ def work(roof: Roof, stop: threading.Event) -> None:
     """Work until told to stop."""
     pool = DerivePool()
     worker = make_worker(roof, pool)
-    print("worker ready", flush=True)
+    tell_ready()
     try:
         worker.run(stop)
     finally:
