@@ -8,6 +8,7 @@ gets the same bytes if its person may see the study. Ids become visible in their
 import asyncio
 import json
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,18 +138,25 @@ class Hub:
 
     async def _read(self) -> None:
         listener = None if self.db.is_sqlite else _Listener(self.db, self._wake, asyncio.get_running_loop())
+        glance = _Glance(self.db.url.database or "") if self.db.is_sqlite else None
         try:
             while True:
                 poll_s = POLL_WITH_NOTIFY_S if listener and listener.is_listening else POLL_S
                 await self._wait(poll_s)
+                if glance and not glance.has_changed():
+                    continue
                 try:
                     await self._look()
                 except SQLAlchemyError as error:  # nothing is skipped: the next look starts where this one did
                     log.warning("events cannot be read: %s", type(error).__name__)
                     await asyncio.sleep(1.0)
+                    if glance:
+                        glance.forget()
         finally:
             if listener:
                 listener.stop()
+            if glance:
+                glance.close()
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -192,6 +200,31 @@ class Hub:
 
 
 _NEWEST = select(func.max(WorkflowEvent.id))
+
+
+class _Glance:
+    """Whether anybody has committed to the SQLite file since the last look: microseconds, no lock, no thread."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, timeout=0)
+        self._version: int | None = None
+
+    def has_changed(self) -> bool:
+        """True too when SQLite cannot say just now (https://www.sqlite.org/pragma.html#pragma_data_version)."""
+        try:
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            version = None
+        changed = version is None or version != self._version
+        self._version = version
+        return changed
+
+    def forget(self) -> None:
+        """The last look failed: the next one has something to see."""
+        self._version = None
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class _Listener:

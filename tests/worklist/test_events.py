@@ -236,6 +236,7 @@ def test_nothing_is_read_while_nobody_listens(database: Database) -> None:
 
         sent: list[Any] = []
         stream = asyncio.create_task(_call(app, receive, sent, "1"))
+        await asyncio.to_thread(emit, database, 1)
         await until(lambda: n_probes >= 2)
         gone.set()
         await asyncio.wait_for(stream, 5)
