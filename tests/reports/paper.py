@@ -1,7 +1,9 @@
 """Sample reports, a demo authority and signed files, made once per run for the tests of paper and signatures."""
 
+import atexit
 import hashlib
 import io
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -92,7 +94,9 @@ def clinic_in(directory: Path) -> Clinic:
 @cache
 def clinic() -> Clinic:
     """The one authority of a run that no test changes."""
-    return clinic_in(Path(mkdtemp(prefix="teleread-test-authority-")))
+    folder = mkdtemp(prefix="teleread-test-authority-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return clinic_in(Path(folder))
 
 
 @cache
