@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.listener import Listener
 from tests.pacs_bridge.conftest import wait_for
 from tests.pacs_bridge.inbox import MemoryInbox
@@ -156,17 +157,15 @@ def test_broken_messages_end_only_their_association(listener: Listener, inbox: M
     assert dcmtk.echoscu(listener.port, "QS_CT").returncode == 0
 
 
-def test_a_line_cut_within_an_object_leaves_nothing(listener: Listener, inbox: MemoryInbox, blobs) -> None:
-    modality = RawModality(listener.port)
-    sock = modality.association.dul.socket.socket
-    command = store_command("1.2.3.4.5")
-    sock.sendall(p_data(1, 3, command) + p_data(1, 0, b"\0" * 50_000))
-    assert wait_for(lambda: list(blobs.spool_dir.iterdir()) != [])
-    sock.shutdown(socket.SHUT_RDWR)
-    assert wait_for(lambda: inbox.outcomes == {1: "lost"})
+def test_a_line_cut_within_an_object_leaves_nothing(listener: Listener, inbox: MemoryInbox, blobs: FileBlobs) -> None:
+    with RawModality(listener.port) as modality:
+        sock = modality.association.dul.socket.socket
+        sock.sendall(p_data(1, 3, store_command("1.2.3.4.5")) + p_data(1, 0, b"\0" * 50_000))
+        assert wait_for(lambda: list(blobs.spool_dir.iterdir()) != [])
+        sock.shutdown(socket.SHUT_RDWR)
+        assert wait_for(lambda: inbox.outcomes == {1: "lost"})
     assert list(blobs.spool_dir.iterdir()) == []
     assert list(blobs.keys()) == []
-    modality.association.abort()
 
 
 def store_command(sop_instance_uid: str) -> bytes:

@@ -23,6 +23,8 @@ class RawModality:
         self.association: Any = ae.associate(
             "127.0.0.1", port, [build_context(UID(sop_class), [UID(syntax)])], ae_title="TELEREAD"
         )
+        transport = self.association.dul.socket
+        self._socket = transport.socket if transport is not None else None
         self._sop_class = sop_class
         self._message_id = 0
 
@@ -32,6 +34,8 @@ class RawModality:
     def __exit__(self, *_: object) -> None:
         if self.association.is_established:
             self.association.release()
+        if self._socket is not None:  # pynetdicom leaves it open when the other end went first
+            self._socket.close()
 
     def pause(self) -> None:
         """Keep pynetdicom's reactor from taking messages that the test waits for."""
