@@ -111,9 +111,9 @@ function pictureLines({ series, slice, index, count }: CornerState): string[] {
 }
 
 function acquisitionLines({ slice, count, index }: CornerState): string[] {
-  const { station, acquired_at, kvp, orientation } = slice.instance;
+  const { station, acquired_at, kvp } = slice.instance;
   const tube = kvp === null ? "" : `${formatNumber(kvp)}${NO_BREAK_SPACE}kV`;
-  const single = !orientation && count === 1 ? `${index + 1} / ${count}` : "";
+  const single = !planeOf(slice.instance) && count === 1 ? `${index + 1} / ${count}` : "";
   return [station ?? "", (acquired_at ?? "").slice(0, 16).replace("T", " "), [tube, single].filter(Boolean).join(" · ")];
 }
 

@@ -148,10 +148,10 @@ function ofFrame(instance: Instance, frame: FrameRef): Instance {
 
 export type Plane = "axial" | "coronal" | "sagittal" | "oblique" | "";
 
-/** The plane the edges of the image lie in; oblique where an edge has two letters. */
+/** The plane of a slice by the letters at its edges, oblique where one has two; none for a projection (DR, CR). */
 export function planeOf(instance: Instance): Plane {
   const orientation = instance.orientation;
-  if (!orientation) return "";
+  if (!orientation || instance.position_mm === null) return "";
   const across = orientation.right;
   const down = orientation.bottom;
   if (across.length !== 1 || down.length !== 1) return "oblique";
