@@ -184,7 +184,7 @@ def _send_one(association: Association, file: _File) -> StoreResult:
         return _result(file, "no_context")
     try:
         status = association.send_c_store(file.path).get("Status")
-    except (RuntimeError, ValueError, AttributeError, OSError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError, OSError) as error:  # TypeError: a UID of two values
         outcome = "unreadable" if association.is_established else "aborted"
         return _result(file, outcome, detail=type(error).__name__)
     if status is None:

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     take = add("import", _import, "file DICOM and ECG files or folders")
     take.add_argument("path", type=Path)
     take.add_argument("--site", required=True, help="code of the site they come from")
+    take.add_argument("--patient-name", default="", help="whose WFDB records these are: they do not say it themselves")
+    take.add_argument("--patient-id", default="")
     verify = add("verify-report", _verify_report, "check every signature of a report PDF")
     verify.add_argument("file", type=Path)
     verify.add_argument("--json", action="store_true")
@@ -162,13 +164,13 @@ def _send(settings: Settings, options: argparse.Namespace) -> int:
 def _import(settings: Settings, options: argparse.Namespace) -> int:
     from worklist.transfer import import_command  # noqa: PLC0415
 
-    return import_command(settings, options.path, options.site)
+    return import_command(settings, options.path, options.site, options.patient_name, options.patient_id)
 
 
 def _verify_report(settings: Settings, options: argparse.Namespace) -> int:
-    from reports.verify import verify_command  # noqa: PLC0415
+    from reports.verify_command import verify_command  # noqa: PLC0415
 
-    ca_path = options.ca or settings.data_path / "keys" / "ca.pem"
+    ca_path = options.ca or settings.data_path / "keys" / "ca.crt"
     return int(verify_command(options.file, options.json, ca_path))
 
 

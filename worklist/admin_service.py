@@ -71,7 +71,7 @@ def _apply_site(site: Site, values: dict[str, Any]) -> None:
         site.return_ae_title = check_ae_title(title) if title else None
     if "return_host" in values:
         if values["return_host"] and not _HOST.fullmatch(values["return_host"]):
-            raise Refused("host_invalid", value=str(values["return_host"])[:64])
+            raise Refused("host_invalid", host=str(values["return_host"])[:64])
         site.return_host = values["return_host"] or None
     if "return_port" in values:
         port = values["return_port"]

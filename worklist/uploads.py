@@ -96,18 +96,24 @@ class UploadDesk:
             return [session.get_one(Study, study_id).study_instance_uid for study_id in dict.fromkeys(study_ids)]
 
 
-def waveform_object(ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime) -> bytes:
-    """A WFDB record as a DICOM waveform object with the same integers. Raises EcgError("samples_too_wide")."""
+def waveform_object(
+    ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime, uids: tuple[str, str] | None = None
+) -> bytes:
+    """A WFDB record as a DICOM waveform object with the same integers. ``uids``: of series and instance, else new.
+
+    Raises EcgError("samples_too_wide"), ObjectError.
+    """
     assert ecg.wfdb is not None  # noqa: S101  the caller chose a WFDB record
     digital = ecg.wfdb.digital
     if digital.samples.min() < -32768 or digital.samples.max() > 32767:
         raise EcgError("samples_too_wide", file=ecg.name)
+    series_uid, sop_uid = uids or (new_uid(), new_uid())
     gaps = {value for value in digital.missing if value is not None}
     return ecg_waveform(
         digital.samples.astype("int16"), sensitivity_uv=digital.sensitivity_uv,
         baseline_uv=[-zero * step for zero, step in zip(digital.baseline, digital.sensitivity_uv, strict=True)],
         sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, study=identity, acquired_at=acquired_at,
-        sop_instance_uid=new_uid(), series_instance_uid=new_uid(),
+        sop_instance_uid=sop_uid, series_instance_uid=series_uid,
         padding_value=gaps.pop() if len(gaps) == 1 else None,
     )  # fmt: skip
 
