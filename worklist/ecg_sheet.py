@@ -52,6 +52,6 @@ def screen_sheet(
 def paper_sheet(blob_path: Callable[[str], Path], zone: tzinfo, keys: Sequence[str]) -> str | None:
     """The SVG for the report, 273 × 122 mm; None where the ECG has no scale to be drawn to."""
     try:
-        return svg(sheet(recording_of(blob_path, keys, zone)), "paper")
+        return svg(sheet(recording_of(blob_path, keys, zone)), "paper", font_family="Noto Sans SC")
     except EcgError:
         return None

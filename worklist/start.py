@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from threading import Thread
 
 from worklist.base.config import ConfigError, Settings
 from worklist.bind import bind_refusal
@@ -69,6 +70,7 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
 
     roof = open_roof(settings)
     pool = SigningPool(roof.keys_dir)
+    Thread(target=pool.warm_up, daemon=True).start()
     flask_app = build_web(roof, pool)
     events = EventsApp(roof.db, partial(authenticate, roof), describe, visible)
     app = build_asgi(flask_app, events, file_root=roof.blobs.root)
