@@ -191,6 +191,38 @@ def test_a_slice_of_a_real_series_with_the_lung_preset(page: Page, frontend: Fro
     assert_same_grey(shown(page), dataset)
 
 
+def test_a_modality_table_goes_before_the_window(page: Page, frontend: Frontend, tmp_path: Path) -> None:
+    path = shared_data("dicom", "dr", "CR-ModalitySequenceLUT.dcm")
+    dataset = pydicom.dcmread(path)
+    page.set_viewport_size({"width": 2100, "height": 1700})
+    (record,) = publish(frontend, tmp_path, [path], "CR", pixel_aspect=1.0)
+    assert record["modality_lut"]["kind"] == "table"
+    open_study(page)
+    # The file has no window: the one the engine opens with is the record's, and pydicom is given the same.
+    dataset.WindowCenter, dataset.WindowWidth = record["auto_window"]["center"], record["auto_window"]["width"]
+    assert_same_grey(shown(page), dataset)
+
+
+def test_an_overlay_plane_and_a_shutter_stand_where_the_file_says(
+    page: Page, frontend: Frontend, tmp_path: Path
+) -> None:
+    dataset, path = ct_with(tmp_path, WindowCenter=40, WindowWidth=400)
+    bits = np.zeros(64, np.uint8)
+    bits[[0, 9, 63]] = 1  # 8 × 8, lowest bit first: (0, 0), (1, 1), (7, 7)
+    packed = base64.b64encode(np.packbits(bits, bitorder="little").tobytes()).decode()
+    plane = {"rows": 8, "columns": 8, "origin": [31, 51], "bits_base64": packed}
+    shutter = {"rectangular": {"left": 11, "right": 100, "upper": 21, "lower": 110}}
+    publish(frontend, tmp_path, [path], overlays=[plane], shutter=shutter)
+    open_study(page)
+    got = shown(page)[..., 0]
+    grey, edge = expected_grey(dataset)
+    expected = np.zeros_like(grey)
+    expected[20:110, 10:100] = grey[20:110, 10:100]
+    for row, column in ((30, 50), (31, 51), (37, 57)):
+        expected[row, column] = 255
+    assert ((got == expected) | edge).all()
+
+
 def test_colour_passes_through(page: Page, frontend: Frontend, tmp_path: Path) -> None:
     path = shared_data("dicom", "us-xa", "gdcm-US-RGB-8-esopecho.dcm")
     dataset = pydicom.dcmread(path)
