@@ -27,7 +27,7 @@ export function row(item: WorklistItem, person: Me): HTMLElement {
     cell("triage", ...triageWords(item)),
     cell("site", siteName(item.originating_site)),
     cell("arrived", time(item.received_at)),
-    cell("images", ...imageState(item)),
+    imageCell(item),
     cell("priors", item.n_priors > 0 ? item.n_priors : "—"),
     stateCell(item, person));
 }
@@ -57,9 +57,10 @@ export function splitComplaint(words: string): [string, string] {
   return cut < 0 ? [words, ""] : [words.slice(0, cut), words.slice(cut + 1).trim()];
 }
 
-function imageState(item: WorklistItem): Child[] {
-  if (item.input_readiness === "READY") return [icon("check", 14), t("ui.images.complete", { n: item.n_instances })];
-  return [icon("download", 14), h("span", { class: "amber" }, t("ui.images.arriving", { n: item.n_instances }))];
+function imageCell(item: WorklistItem): HTMLElement {
+  const isReady = item.input_readiness === "READY";
+  const words = t(isReady ? "ui.images.complete" : "ui.images.arriving", { n: item.n_instances });
+  return h("span", { class: isReady ? "c-images" : "c-images amber", role: "gridcell" }, icon(isReady ? "check" : "download", 14), words);
 }
 
 function stateCell(item: WorklistItem, person: Me): HTMLElement {
