@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from reports import service, store
 from reports.document import build_document
-from reports.pdf import ReportDocument
+from reports.paper import ReportDocument
 from reports.signing_pool import SigningRefusedError, SigningRequest, SigningUnavailableError
 from reports.tables import Preparation, Report
 from worklist.access import Actor, Refused

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from reports.pdf import ReportDocument, Section
+from reports.paper import ReportDocument, Section
 from reports.report_template import TEMPLATES
 from reports.tables import Report
 from worklist.access import Actor

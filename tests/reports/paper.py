@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from PIL import Image
 
 from reports.certificate import Authority, DoctorKey, open_authority
-from reports.pdf import KeyImage, ReportDocument, Section, render, stamp
+from reports.paper import KeyImage, ReportDocument, Section
+from reports.pdf import render, stamp
 from reports.pin import decrypt_key
 from reports.sign import Signing, Tsa, prepare, sign
 from reports.signing_pool import SigningRequest

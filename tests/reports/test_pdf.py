@@ -15,7 +15,8 @@ from PIL import Image
 from ecg.draw import svg
 from ecg.formats import dicom
 from ecg.layout import sheet
-from reports.pdf import KeyImage, PdfError, Section, age_text, render
+from reports.paper import KeyImage, Section
+from reports.pdf import PdfError, age_text, render
 from tests.peers.data import shared_data
 from tests.reports.paper import FINDINGS, IMPRESSION, document, jpeg, key_images
 
