@@ -90,6 +90,12 @@ class FileBlobs:
             removed += _remove_dead_run(directory)
         return removed
 
+    def has_other_runs(self) -> bool:
+        """Whether another process has this store open and may be about to name an object in its index."""
+        own = self._run[1].name if self._run is not None and self._run[0] == os.getpid() else ""
+        locks = (path for path in (self.root / "spool").glob("*.lock") if path.stem != own)
+        return any(_is_locked(path) for path in locks)
+
     def path(self, key: str) -> Path:
         """Where the object lies. Raises ValueError on anything that is not a key of this store."""
         if not _DIGEST.fullmatch(key):
@@ -172,6 +178,21 @@ def _write(directory: Path, data: bytes, *, durable: bool) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock; one that vanishes meanwhile is held by nobody."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _remove_dead_run(directory: Path) -> int:

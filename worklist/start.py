@@ -27,6 +27,7 @@ def migrate_all(settings: Settings) -> None:
     from worklist.base.migrate import migrate  # noqa: PLC0415
     from worklist.roof import clock  # noqa: PLC0415
 
+    os.umask(0o077)  # the database file too is for its owner alone
     settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(settings.resolved_database_url)
     open_authority(settings.data_path / "keys", clock()).renew_crl(clock())
