@@ -29,8 +29,10 @@ ECG_LAYOUTS, ECG_SPEEDS, ECG_GAINS = ("3x4+1R", "6x2", "12x1"), ("12.5", "25", "
 @route_needs(Act.REPORT_WRITE, summary="The reading workstation")
 def read_page(uid: str) -> str:
     with read() as session:
-        workitem_in_sight(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
-    return render_template("read.html", workitem_uid=uid)
+        _, study = workitem_in_sight(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
+        # The page asks for the pictures at once, without waiting for the workitem's answer.
+        opened = {"study_instance_uid": study.study_instance_uid, "kind": study.kind, "modality": study.modality}
+    return render_template("read.html", workitem_uid=uid, opened=opened)
 
 
 def _note(session: Session, study: Study) -> None:
@@ -54,7 +56,7 @@ def display(uid: str) -> Response:
 def _gzipped(body: dict[str, Any]) -> Response:
     """Series data of 300 slices shrink to a fortieth."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(text) < 1000 or "gzip" not in request.accept_encodings:
+    if len(text) < 1000 or not request.accept_encodings["gzip"]:
         return Response(text, mimetype="application/json")
     answer = Response(gzip.compress(text, 5), mimetype="application/json")
     answer.headers.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
@@ -72,7 +74,7 @@ def _series(row: Series, instances: list[Instance]) -> dict[str, Any]:
 def _instance(item: Instance) -> dict[str, Any]:
     """An instance's display data; one that is not derived yet, or cannot be, says so and stays in its place."""
     base = {"sop_instance_uid": item.sop_instance_uid, "number": item.number, "reason": item.derived_reason}
-    if item.derived_state != "done":
+    if item.derived_state != "ready":
         state = "failed" if item.derived_state == "failed" else "pending"
         return {"rows": None, "columns": None, "frames": [], "position_mm": None} | base | {"state": state}
     shown: dict[str, Any] = json.loads((_derived(item) / "display.json").read_bytes())
@@ -106,7 +108,7 @@ def _instance_in_sight(uid: str) -> Instance:
 def frame(uid: str, number: int) -> Response:
     item = _instance_in_sight(uid)
     path = _derived(item) / f"frame_{number}.jphc"
-    if item.derived_state != "done" or not path.is_file():
+    if item.derived_state != "ready" or not path.is_file():
         if item.derived_state == "pending":
             raise WebError(409, "frame_pending")
         raise Refused("not_found")
