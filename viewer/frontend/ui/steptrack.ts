@@ -42,7 +42,7 @@ export function statusWords(item: WorklistItem): string {
   if (item.status === "reading" && item.claimed_by) return t("ui.status.reading_by", { name: item.claimed_by });
   if (item.status === "to_verify" && item.claimed_by) return t("ui.status.verifying_by", { name: item.claimed_by });
   if (item.status === "waiting" && item.assigned_to) return t("ui.status.assigned_to", { name: item.assigned_to });
-  if (item.status === "receiving") return t("ui.images.arriving", { n: t("ui.images.n", { n: item.n_instances }) });
+  if (item.status === "receiving") return t("ui.images.arriving", { n: item.n_instances });
   const word = t(`ui.status.${item.status}`);
   return SIGNED.includes(item.status) && item.ended_at ? `${word} ${time(item.ended_at)}` : word;
 }
