@@ -48,10 +48,11 @@ from typing import Any
 
 from flask import Blueprint, Flask, request, send_from_directory
 from jinja2 import ChoiceLoader, FileSystemLoader
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
-from worklist import openapi, web_auth, web_errors, web_login
+from worklist import openapi, store, web_auth, web_errors, web_login
 from worklist.web_context import (
     WebServices,
     actor,
@@ -122,7 +123,25 @@ def _prepare_templates(app: Flask, web_services: WebServices) -> None:
 
 def _template_values() -> dict[str, Any]:
     login = login_or_none()
-    return {"lang": language(), "actor": actor_or_none(), "csrf_token": login.csrf_token if login else ""}
+    return {
+        "lang": language(), "actor": actor_or_none(), "csrf_token": login.csrf_token if login else "",
+        "site_name": _site_name(), "timezone": services().settings.timezone,
+    }  # fmt: skip
+
+
+def _site_name() -> str:
+    """The name of the actor's site in the request's language; empty where nobody is logged in."""
+    person = actor_or_none()
+    if person is None:
+        return ""
+    try:
+        with read() as session:
+            site = store.site_by_code(session, person.site_code)
+    except SQLAlchemyError:
+        return ""  # an error page must not need the database that failed
+    if site is None:
+        return ""
+    return site.name_en if language() == "en" and site.name_en else site.name_zh
 
 
 def asset(name: str) -> str:

@@ -81,10 +81,12 @@ def login_or_none() -> FoundSession | None:
 def language() -> str:
     """``zh`` or ``en``: the person's choice, else this browser's, else what it prefers, else the setting."""
     person = actor_or_none()
-    if person is not None and person.language:
+    if person is not None and person.language and "language" not in g:
         return language_of(person.language)
     if not has_request_context():
         return language_of(services().settings.language)
+    if "language" in g:  # chosen for this one page
+        return cast(str, g.language)
     if request.cookies.get(LANGUAGE_COOKIE) in LANGUAGES:
         return request.cookies[LANGUAGE_COOKIE]
     for tag in request.accept_languages.values():

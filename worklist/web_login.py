@@ -273,7 +273,7 @@ def _remember_language(answer: AnyResponse, chosen: str) -> AnyResponse:
 
 
 @login.get("/api/tokens")
-@route_needs(Act.ADMIN_ACCOUNTS, summary="Open browser sessions and tokens")
+@route_needs(Act.ADMIN_ACCOUNTS, summary="Open browser sessions and tokens", touches=False)
 def api_tokens() -> AnyResponse:
     with read() as session:
         items = [

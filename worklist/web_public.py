@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from flask import Blueprint, render_template
+from flask import Blueprint, g, render_template, request
 
+from worklist.base.i18n import LANGUAGES
 from worklist.web import adapter, language, now, route_public, services, source
 
 public = Blueprint("public", __name__)
@@ -17,8 +18,14 @@ def healthz() -> tuple[dict[str, Any], int]:
 
 
 @public.get("/verify/<code>")
-@route_public(summary="Check of a printed report by its code", answers={200: "found", 404: "unknown", 429: "too many"})
+@route_public(
+    summary="Check of a printed report by its code", query=["language"],
+    answers={200: "found", 404: "unknown", 429: "too many"},
+)  # fmt: skip
 def verify_page(code: str) -> tuple[str, int]:
+    """``language`` counts for this page only: whoever scans a report is nobody's account."""
+    if request.args.get("language") in LANGUAGES:
+        g.language = request.args["language"]
     outcome, report = adapter("verify_code")(code, source(), now(), services().settings.zone, language())
     status = {"too_many": 429, "unknown": 404}.get(outcome, 200)
     return render_template("verify.html", outcome=outcome, report=report), status

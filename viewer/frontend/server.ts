@@ -39,6 +39,10 @@ export class Server {
     return this.#json<T>(path, withBody("PUT", body));
   }
 
+  patch<T>(path: string, body: unknown): Promise<T> {
+    return this.#json<T>(path, withBody("PATCH", body));
+  }
+
   delete<T>(path: string): Promise<T> {
     return this.#json<T>(path, { method: "DELETE" });
   }
@@ -46,6 +50,17 @@ export class Server {
   /** An upload: the body goes as it is (FormData, Blob). */
   upload<T>(path: string, body: FormData | Blob): Promise<T> {
     return this.#json<T>(path, { method: "POST", body });
+  }
+
+  /** An upload that tells how much of it has left this machine, 0–1. */
+  async uploadWithProgress<T>(path: string, body: FormData, onProgress: (share: number) => void): Promise<T> {
+    try {
+      return await uploadOnce<T>(path, body, onProgress);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401 || error.code !== "session_expired") throw error;
+      await this.#renew();
+      return uploadOnce<T>(path, body, onProgress);
+    }
   }
 
   async text(path: string, signal?: AbortSignal): Promise<string> {
@@ -96,10 +111,14 @@ function withBody(method: string, body: unknown): RequestInit {
   return { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
 }
 
+/** Read anew each time: logging in again brings a new token. */
+function csrfToken(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";
+}
+
 async function request(path: string, init: RequestInit): Promise<Response> {
   const headers = new Headers(init.headers);
-  // Read anew each time: logging in again brings a new token.
-  const token = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content;
+  const token = csrfToken();
   if (token && init.method !== "GET") headers.set("X-CSRF-Token", token);
   headers.set("Accept-Language", document.documentElement.lang || "zh");
   try {
@@ -110,10 +129,32 @@ async function request(path: string, init: RequestInit): Promise<Response> {
   }
 }
 
+/** XMLHttpRequest, because fetch does not say how far an upload is. */
+function uploadOnce<T>(path: string, body: FormData, onProgress: (share: number) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.responseType = "json";
+    const token = csrfToken();
+    if (token) request.setRequestHeader("X-CSRF-Token", token);
+    request.setRequestHeader("Accept-Language", document.documentElement.lang || "zh");
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / Math.max(1, event.total));
+    request.onerror = request.onabort = () => reject(new ApiError(0, "network", "network"));
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) resolve(request.response as T);
+      else reject(errorFrom(request.status, request.statusText, request.response));
+    };
+    request.send(body);
+  });
+}
+
 async function errorOf(response: Response): Promise<ApiError> {
-  const body: unknown = await response.json().catch(() => null);
+  return errorFrom(response.status, response.statusText, await response.json().catch(() => null));
+}
+
+function errorFrom(status: number, statusText: string, body: unknown): ApiError {
   const error = (body as { error?: { code?: string; message?: string; details?: Record<string, unknown> } } | null)?.error;
-  return new ApiError(response.status, error?.code ?? `http_${response.status}`, error?.message ?? response.statusText, error?.details);
+  return new ApiError(status, error?.code ?? `http_${status}`, error?.message ?? statusText, error?.details);
 }
 
 export const server = new Server();

@@ -58,6 +58,8 @@ export interface WorklistItem {
   step: "interpretation" | "verification" | "addendum";
   state: string;
   status: Status;
+  /** How far the report of the study is: none, draft, preliminary, submitted, returned, final … */
+  report_status?: string;
   report_uid: string | null;
   priority: string;
   lane: Lane;
