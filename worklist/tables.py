@@ -60,7 +60,10 @@ class Patient(Base):
     """
 
     __tablename__ = "patient"
-    __table_args__ = (UniqueConstraint("site_id", "identity_key"), Index("ix_patient_site_id_patient_id", "site_id", "patient_id"))
+    __table_args__ = (
+        UniqueConstraint("site_id", "identity_key"),
+        Index("ix_patient_site_id_patient_id", "site_id", "patient_id"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     identity_key: Mapped[str] = mapped_column(String(64))
@@ -152,7 +155,7 @@ class Instance(Base):
     received_at: Mapped[datetime]
     association_id: Mapped[int | None] = mapped_column(ForeignKey("association.id"), index=True)
     duplicates: Mapped[int] = mapped_column(default=0)
-    # Derived display data: pending | done | failed | none (nothing to draw), with the reason.
+    # Derived display data: pending | ready | failed | none (nothing to draw), with the reason.
     derived_state: Mapped[str] = mapped_column(Code, default="pending")
     derived_reason: Mapped[str | None] = mapped_column(String(256))
 
