@@ -86,7 +86,7 @@ def walk(data: Data, start: int, encoding: Encoding, wanted: Collection[int], *,
     return Walk(values, frozenset(present), end)
 
 
-def walk_into(  # noqa: PLR0917  # the two it fills, and where it reads
+def walk_into(  # the two it fills, and where it reads
     values: dict[int, bytes], present: set[int], data: Data, start: int, encoding: Encoding,
     wanted: Collection[int], *, group: int | None = None,
 ) -> int:  # fmt: skip

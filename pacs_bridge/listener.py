@@ -41,7 +41,7 @@ class Listener:
     ``port`` 0 takes a free one, to be read from ``port`` after ``start``. ``zone``: of moments without an offset.
     """
 
-    def __init__(  # noqa: PLR0917  # the order callers rely on
+    def __init__(  # the order callers rely on
         self, inbox: Inbox, blobs: FileBlobs, ae_title: str, host: str, port: int, limits: Limits = Limits(),
         *, zone: tzinfo = UTC,
     ) -> None:  # fmt: skip

@@ -36,7 +36,7 @@ class ObjectRecord:
     institution_name: str = ""  # a label only: the site is known by its device
 
 
-class Problem(Exception):  # noqa: N818  # a finding about an object, carried as a value as often as raised
+class Problem(Exception):  # a finding about an object, carried as a value as often as raised
     """Why an object cannot be filed and goes to quarantine. ``record`` is what could be read all the same.
 
     Codes: not_dicom, truncated, malformed, unknown_transfer_syntax, unknown_sop_class, missing_sop_class_uid,

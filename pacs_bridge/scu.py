@@ -152,7 +152,7 @@ def _batches(files: Sequence[tuple[int, _File]]) -> Iterator[list[tuple[int, _Fi
         yield batch
 
 
-def _send_batch(  # noqa: PLR0917
+def _send_batch(
     batch: list[tuple[int, _File]], host: str, port: int, called_ae: str, calling_ae: str, timeouts: Timeouts
 ) -> Iterator[tuple[int, StoreResult]]:
     # One context per class and syntax: the peer can then not choose a syntax the file does not have.
@@ -199,7 +199,7 @@ def _lost_how(association: Association) -> str:
     return "timeout" if association._sent_abort else "aborted"
 
 
-def _associate(  # noqa: PLR0917
+def _associate(
     host: str, port: int, called_ae: str, calling_ae: str, contexts: list[PresentationContext], timeouts: Timeouts
 ) -> tuple[Association | None, tuple[str, str]]:
     """(association, _) or (None, (outcome, detail))."""

@@ -27,26 +27,26 @@ class DeliveryMove(StrEnum):
     ACKNOWLEDGE = "acknowledge"
 
 
-Q, S, A, O, K, R, D = (DeliveryState(name) for name in ("QUEUED", "SENDING", "ACCEPTED", "OPENED", "ACKED", "RETRY", "DEAD"))
+QUEUED, SENDING, ACCEPTED, OPENED, ACKED, RETRY, DEAD = DeliveryState
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryMove], DeliveryState] = {
-    (Q, DeliveryMove.SEND): S,
-    (R, DeliveryMove.SEND): S,
-    (S, DeliveryMove.SEND): S,  # the sender died between send and answer: send again, same SOP Instance UID
-    (S, DeliveryMove.ACCEPT): A,
-    (S, DeliveryMove.FAIL): R,
-    (S, DeliveryMove.GIVE_UP): D,
-    (R, DeliveryMove.RESEND): Q,
-    (D, DeliveryMove.RESEND): Q,
-    (A, DeliveryMove.RESEND): Q,
-    (A, DeliveryMove.OPEN): O,
-    (O, DeliveryMove.OPEN): O,
-    (K, DeliveryMove.OPEN): K,
-    (A, DeliveryMove.ACKNOWLEDGE): K,
-    (O, DeliveryMove.ACKNOWLEDGE): K,
+    (QUEUED, DeliveryMove.SEND): SENDING,
+    (RETRY, DeliveryMove.SEND): SENDING,
+    (SENDING, DeliveryMove.SEND): SENDING,  # the sender died between send and answer: send again, same SOP Instance UID
+    (SENDING, DeliveryMove.ACCEPT): ACCEPTED,
+    (SENDING, DeliveryMove.FAIL): RETRY,
+    (SENDING, DeliveryMove.GIVE_UP): DEAD,
+    (RETRY, DeliveryMove.RESEND): QUEUED,
+    (DEAD, DeliveryMove.RESEND): QUEUED,
+    (ACCEPTED, DeliveryMove.RESEND): QUEUED,
+    (ACCEPTED, DeliveryMove.OPEN): OPENED,
+    (OPENED, DeliveryMove.OPEN): OPENED,
+    (ACKED, DeliveryMove.OPEN): ACKED,
+    (ACCEPTED, DeliveryMove.ACKNOWLEDGE): ACKED,
+    (OPENED, DeliveryMove.ACKNOWLEDGE): ACKED,
 }
 
-ARRIVED = (A, O, K)
+ARRIVED = (ACCEPTED, OPENED, ACKED)
 
 
 class IllegalDeliveryMove(Exception):
@@ -76,8 +76,8 @@ def report_progress(channels: dict[str, str]) -> str:
     """
     portal = DeliveryState(channels["portal"])
     machine = [DeliveryState(state) for channel, state in channels.items() if channel != "portal"]
-    if portal is K:
+    if portal is ACKED:
         return "acknowledged"
-    if portal is O:
+    if portal is OPENED:
         return "opened"
     return "delivered" if not machine or any(state in ARRIVED for state in machine) else "final"

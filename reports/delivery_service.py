@@ -108,7 +108,8 @@ def resend(session: Session, actor: Actor, delivery_id: int, now: datetime) -> D
 
 
 def _receipt(
-    session: Session, actor: Actor, report: Report, study: Study, step: DeliveryMove, event: str, values: dict[str, object], now: datetime
+    session: Session, actor: Actor, report: Report, study: Study,
+    step: DeliveryMove, event: str, values: dict[str, object], now: datetime,
 ) -> None:
     portal = session.scalars(
         select(Delivery).where(Delivery.report_id == report.id, Delivery.channel == PORTAL)
@@ -142,12 +143,15 @@ def acknowledge(session: Session, actor: Actor, report: Report, study: Study, ac
     check(actor, Act.DELIVERY_ACKNOWLEDGE)
     if report.status == "PRELIM":
         raise Refused("preliminary_not_acknowledged")
-    values: dict[str, object] = {"acknowledged_at": now, "acknowledged_by": actor.account_id, "action_taken": action[:256]}
+    values: dict[str, object] = {
+        "acknowledged_at": now, "acknowledged_by": actor.account_id, "action_taken": action[:256],
+    }  # fmt: skip
     _receipt(session, actor, report, study, DeliveryMove.ACKNOWLEDGE, "acknowledged", values, now)
 
 
 def _tell(
-    session: Session, actor: str, role: str, study: Study, report: Report, event: str, act: str, result: str, now: datetime
+    session: Session, actor: str, role: str, study: Study, report: Report,
+    event: str, act: str, result: str, now: datetime,
 ) -> None:
     site = session.get_one(Site, study.site_id)
     audit.record(

@@ -109,7 +109,9 @@ class ReportDesk:
             raise Refused("reason_missing")
         preliminary = preliminary_reason is not None
         prepared = self.prepare(actor, workitem_uid, version, preliminary)
-        signed = self._sign(actor, workitem_uid, version, prepared, digest, AUTHOR_FIELD, pin=pin, preliminary=preliminary)
+        signed = self._sign(
+            actor, workitem_uid, version, prepared, digest, AUTHOR_FIELD, pin=pin, preliminary=preliminary
+        )
         now = self.now()
         with self.db.write() as session:
             workitem, study, report, _ = service.check_signable(
@@ -157,7 +159,8 @@ class ReportDesk:
             remaining = service.spend_pin_try(session, actor.account_id, now)
         try:
             request = SigningRequest(
-                document=self.blobs.path(prepared.pdf_key).read_bytes(), expected_sha256=prepared.pdf_sha256, field_name=field,
+                document=self.blobs.path(prepared.pdf_key).read_bytes(),
+                expected_sha256=prepared.pdf_sha256, field_name=field,
                 pin=pin, encrypted_pkcs8=encrypted, certificate_pem=certificate, signer_name=actor.name, signed_at=now,
                 stamp_pdf=self.render_stamp(field, is_ecg, actor.name, now, serial, self.settings.zone),
             )  # fmt: skip
@@ -172,7 +175,8 @@ class ReportDesk:
             raise
         with self.db.write() as session:
             service.refund_pin_try(session, actor.account_id, pin_was_right=True)
-        return {"pdf_key": self.blobs.put(pdf), "pdf_sha256": hashlib.sha256(pdf).hexdigest(), "pdf_size_bytes": len(pdf)}
+        digest = hashlib.sha256(pdf).hexdigest()
+        return {"pdf_key": self.blobs.put(pdf), "pdf_sha256": digest, "pdf_size_bytes": len(pdf)}
 
     def _refused(self, actor: Actor, workitem_uid: str, code: str, now: datetime) -> None:
         with self.db.write() as session:

@@ -62,7 +62,7 @@ def render(document: ReportDocument) -> bytes:
         return _compile(Path(folder), template, data, document.written_at)
 
 
-def stamp(  # noqa: PLR0917 (one call, one order)
+def stamp(
     field: str,
     is_landscape: bool,
     name: str,

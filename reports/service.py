@@ -24,7 +24,8 @@ MAX_WRONG_PINS = 5
 
 
 def save_draft(
-    session: Session, actor: Actor, workitem_uid: str, template: str, sections: dict[str, str], version: int, now: datetime
+    session: Session, actor: Actor, workitem_uid: str,
+    template: str, sections: dict[str, str], version: int, now: datetime,
 ) -> Report:
     """Save what the holder of a workitem typed; the row with its new version.
 
@@ -108,7 +109,8 @@ def _new_draft(
 
 
 def check_signable(
-    session: Session, actor: Actor, workitem_uid: str, version: int, *, preliminary: bool, verifying: bool, now: datetime
+    session: Session, actor: Actor, workitem_uid: str, version: int,
+    *, preliminary: bool, verifying: bool, now: datetime,
 ) -> tuple[Workitem, Study, Report, SigningKey]:
     """Everything that must hold before a signature, and what it is about.
 

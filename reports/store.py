@@ -55,7 +55,9 @@ def report_by_verify_code(session: Session, code: str) -> Report | None:
     )
 
 
-def preparation(session: Session, report_uid: str, version: int, account_id: int, preliminary: bool) -> Preparation | None:
+def preparation(
+    session: Session, report_uid: str, version: int, account_id: int, preliminary: bool
+) -> Preparation | None:
     return session.get(Preparation, (report_uid, version, account_id, preliminary))
 
 

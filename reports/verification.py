@@ -24,7 +24,9 @@ class VerifyDesk:
         self._tries: dict[str, deque[datetime]] = {}
         self._lock = Lock()
 
-    def look_up(self, code: str, source: str, now: datetime, zone: ZoneInfo, language: str) -> tuple[str, dict[str, Any] | None]:
+    def look_up(
+        self, code: str, source: str, now: datetime, zone: ZoneInfo, language: str
+    ) -> tuple[str, dict[str, Any] | None]:
         """("valid" | "superseded" | "unknown" | "too_many", what to show)."""
         if not self._allowed(source, now):
             return "too_many", None

@@ -125,7 +125,7 @@ def _people_reasons(facts: list[SignatureFact]) -> list[Reason]:
     ]
 
 
-def _signature_reasons(  # noqa: PLR0917 (private, one caller)
+def _signature_reasons(
     signature: EmbeddedPdfSignature, fact: SignatureFact, index: int, n_created: int, trust: Trust, now: datetime
 ) -> list[Reason]:
     who = {"field": fact.field, "name": fact.name}

@@ -207,7 +207,7 @@ def one_report(uid: str) -> dict[str, Any]:
 @route_needs(Act.REPORT_READ, summary="The signed document")
 def report_pdf(uid: str) -> Response:
     with write() as session:
-        report, study = visible_report(session, uid)
+        report, _ = visible_report(session, uid)
         signed = report if report.pdf_key else store.latest_published(session, uid)
         if signed is None or signed.pdf_key is None:
             raise Refused("not_found")

@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="teleread", description="Tele-reading for county medical consortia 基层检查、上级诊断")
+    text = "Tele-reading for county medical consortia 基层检查、上级诊断"
+    parser = argparse.ArgumentParser(prog="teleread", description=text)
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, run: Callable[[Settings, argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:

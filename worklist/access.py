@@ -88,7 +88,7 @@ class Actor:
     language: str
 
 
-class Refused(Exception):  # noqa: N818  a refusal is an answer, not a fault
+class Refused(Exception):
     """The actor may not: ``forbidden`` (role), ``not_found`` (out of sight: its existence is not told), …"""
 
     def __init__(self, code: str, **params: Any) -> None:

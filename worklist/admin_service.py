@@ -46,7 +46,10 @@ def add_site(session: Session, actor: Actor | None, values: dict[str, Any], now:
 
 
 def change_site(session: Session, actor: Actor | None, code: str, values: dict[str, Any], now: datetime) -> Site:
-    """Change what ``values`` names. Raises Refused: not_found, ae_title_invalid, host_invalid, port_invalid, signatures_invalid."""
+    """Change what ``values`` names.
+
+    Raises Refused: not_found, ae_title_invalid, host_invalid, port_invalid, signatures_invalid.
+    """
     _check(actor)
     site = store.site_by_code(session, code)
     if site is None:
@@ -101,8 +104,13 @@ def add_device(session: Session, actor: Actor | None, values: dict[str, Any], no
     return device
 
 
-def change_device(session: Session, actor: Actor | None, ae_title: str, values: dict[str, Any], now: datetime) -> Device:
-    """Change what ``values`` names. Raises Refused: not_found, address_invalid, service_unknown, character_set_unknown."""
+def change_device(
+    session: Session, actor: Actor | None, ae_title: str, values: dict[str, Any], now: datetime
+) -> Device:
+    """Change what ``values`` names.
+
+    Raises Refused: not_found, address_invalid, service_unknown, character_set_unknown.
+    """
     _check(actor)
     device = store.device_by_ae_title(session, ae_title)
     if device is None:

@@ -157,7 +157,7 @@ def _site_id(roof: Roof, code: str) -> int:
     return site.id
 
 
-def _add_user(  # noqa: PLR0917  one person and their two secrets
+def _add_user(
     roof: Roof, options: argparse.Namespace, username: str, site_id: int, password: str, pin: str,
     licence_until: date | None,
 ) -> None:  # fmt: skip

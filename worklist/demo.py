@@ -246,7 +246,7 @@ def _phantom_slice(index: int) -> Dataset:
     return dataset
 
 
-def _phantom_hu(index: int) -> np.ndarray:  # type: ignore[type-arg]
+def _phantom_hu(index: int) -> np.ndarray:
     """HU of a slice, (512, 512) int32; the noise is seeded, so the phantom is the same every time."""
     y, x = np.mgrid[0:512, 0:512].astype(np.float32)
     x, y, z = (x - 256) / 210, (y - 256) / 235, (index - (N_SLICES - 1) / 2) / (N_SLICES * 0.62)

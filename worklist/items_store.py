@@ -82,7 +82,7 @@ def _priors() -> ColumnElement[int]:
     )
 
 
-def base_query() -> Select[Any]:
+def base_query() -> Select[*tuple[Any, ...]]:
     """Everything an item shows, without any condition."""
     return (
         select(Workitem, Study, Patient, Site, Order, Assigned.name, Claimed.name, _conflicts(), _priors())
@@ -146,9 +146,9 @@ def items(
         rank, due, uid = _read_cursor(cursor)
         # Row values compare alike on SQLite and PostgreSQL; the bound types must be the columns'.
         query = query.where(or_(
-            _RANK > rank,
-            and_(_RANK == rank, Workitem.due_at > due),
-            and_(_RANK == rank, Workitem.due_at == due, Workitem.workitem_uid > uid),
+            _RANK > rank,  # noqa: SIM300 (a column)
+            and_(_RANK == rank, Workitem.due_at > due),  # noqa: SIM300
+            and_(_RANK == rank, Workitem.due_at == due, Workitem.workitem_uid > uid),  # noqa: SIM300
         ))  # fmt: skip
     rows = session.execute(query.order_by(*key.clauses).limit(limit + 1)).all()
     shown = [item_json(row, now.date()) for row in rows[:limit]]

@@ -36,7 +36,11 @@ class OrderRequest:
 
 
 def next_accession_number(session: Session, site: Site, zone: ZoneInfo, now: datetime) -> str:
-    """The site's next free number of this day; the unique constraint settles a race."""
+    """The site's next free number of this day.
+
+    The site's row is locked until the end of the transaction: of two numbers taken at once one waits.
+    """
+    session.execute(select(Site.id).where(Site.id == site.id).with_for_update(key_share=True))
     day = now.astimezone(zone).date()
     start = datetime.combine(day, time(), zone)
     sequence = store.orders_of_day(session, site.id, start, start + timedelta(days=1)) + 1

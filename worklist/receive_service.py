@@ -3,7 +3,7 @@
 Everything here happens in the caller's transaction; the sender is told "safe" only after its commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -82,9 +82,9 @@ def file_object(
     if existing is not None:
         return _received_again(session, sender, received, existing, same_content, now)
     study = store.study_by_uid(session, record.study_instance_uid)
-    if study is not None and (problem_code := _misfit(session, sender, record, study)):
-        ours = study.site_id == sender.site_id
-        return quarantine(session, sender, received, problem_code, now, study_id=study.id if ours else None)
+    if problem_code := _misfit(session, sender, record, study):
+        ours = study if study is not None and study.site_id == sender.site_id else None
+        return quarantine(session, sender, received, problem_code, now, study_id=ours.id if ours else None)
     if study is None:
         study = _new_study(session, sender, record, received, zone, now)
     _add_instance(session, study, received, record, now)
@@ -104,21 +104,22 @@ def _received_again(
     if study.site_id != sender.site_id:
         return quarantine(session, sender, received, "instance_of_other_site", now)
     if existing.digest == received.digest or same_content(existing.blob_key, received.blob_key):
-        existing.duplicates += 1
+        # Counted in the database: two associations may bring one object at once.
+        session.execute(update(Instance).where(Instance.id == existing.id).values(duplicates=Instance.duplicates + 1))
         _link_association(session, study.id, received.association_id)
         return Filed("duplicate", study_id=study.id)
     return quarantine(session, sender, received, "content_conflict", now, study_id=study.id)
 
 
-def _misfit(session: Session, sender: Sender, record: ObjectRecord, study: Study) -> str | None:
-    """Why an object cannot join a study that exists, or None."""
-    if study.site_id != sender.site_id:
+def _misfit(session: Session, sender: Sender, record: ObjectRecord, study: Study | None) -> str | None:
+    """Why an object cannot join its study (None: one that does not exist yet), or None where it can."""
+    if study is not None and study.site_id != sender.site_id:
         return "study_of_other_site"
-    patient = session.get_one(Patient, study.patient_pk)
-    if patient.identity_key != _identity_key(record):
+    if study is not None and session.get_one(Patient, study.patient_pk).identity_key != _identity_key(record):
         return "patient_conflict"
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
-    return "series_of_other_study" if series is not None and series.study_id != study.id else None
+    own_id = study.id if study is not None else None
+    return "series_of_other_study" if series is not None and series.study_id != own_id else None
 
 
 def _identity_key(record: ObjectRecord) -> str:
@@ -137,7 +138,12 @@ def quarantine(
     study_id: int | None = None,
     details: dict[str, object] | None = None,
 ) -> Filed:
-    """Keep an object that cannot be used, with its reason; a reason with a study is a conflict on it."""
+    """Keep an object that cannot be used, with its reason; a reason with a study is a conflict on it.
+
+    The same object sent again while it waits there changes nothing.
+    """
+    if store.is_quarantined(session, sender.site_id, received.digest, reason):
+        return Filed("quarantined", reason, study_id)
     session.add(
         Quarantine(
             received_at=now, site_id=sender.site_id, association_id=received.association_id, source=sender.source,
@@ -301,7 +307,7 @@ def _addendum(session: Session, study: Study, now: datetime) -> str | None:
     return item.workitem_uid
 
 
-def settle(session: Session, study: Study, now: datetime) -> bool:
+def _turn_ready(session: Session, study: Study, now: datetime) -> bool:
     """Turn a study READY where nothing more is to be expected; True when it did."""
     evidence = ready_evidence(
         n_instances=study.n_instances,
@@ -318,10 +324,19 @@ def settle(session: Session, study: Study, now: datetime) -> bool:
         .where(Study.n_instances == study.n_instances)
         .values(input_readiness=InputReadiness.READY, ready_at=now, ready_evidence=evidence.as_json())
     )
-    if changed.rowcount != 1:  # type: ignore[attr-defined]
-        return False
+    return bool(changed.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _tell_ready(session: Session, study: Study, now: datetime) -> None:
     audit.emit(session, "ready", now=now, site_id=study.site_id, study_id=study.id, n_instances=study.n_instances)
-    return True
+
+
+def _settle_all(session: Session, studies: Sequence[Study], now: datetime) -> int:
+    """First every row, in order of id, then every event: nobody holds the order of events and waits for a row."""
+    turned = [study for study in studies if _turn_ready(session, study, now)]
+    for study in turned:
+        _tell_ready(session, study, now)
+    return len(turned)
 
 
 def anything_incomplete(session: Session) -> bool:
@@ -331,7 +346,7 @@ def anything_incomplete(session: Session) -> bool:
 
 def settle_due(session: Session, now: datetime) -> int:
     """Turn every study READY that is due; how many were."""
-    return sum(settle(session, study, now) for study in store.incomplete_studies(session))
+    return _settle_all(session, store.incomplete_studies(session), now)
 
 
 def open_association(
@@ -362,11 +377,13 @@ def close_association(session: Session, association_id: int, outcome: str, now: 
         .where(Association.id == association_id, Association.closed_at.is_(None))
         .values(closed_at=now, outcome=outcome)
     )
-    study_ids = session.scalars(
-        select(StudyAssociation.study_id).where(StudyAssociation.association_id == association_id)
-    ).all()
-    for study_id in study_ids:
-        settle(session, session.get_one(Study, study_id), now)
+    brought = session.scalars(
+        select(Study)
+        .join(StudyAssociation, StudyAssociation.study_id == Study.id)
+        .where(StudyAssociation.association_id == association_id)
+        .order_by(Study.id)
+    )
+    _settle_all(session, brought.all(), now)
 
 
 def close_lost_associations(session: Session, listener_run: str, now: datetime) -> int:

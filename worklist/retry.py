@@ -8,7 +8,7 @@ LAST_WAIT_S = 1800
 GIVE_UP_AFTER = timedelta(hours=72)  # a township's PACS may stand still over a long weekend
 
 
-class Retry(Exception):  # noqa: N818 (an instruction, not an error)
+class Retry(Exception):
     """A handler failed for now. ``retry_at`` overrides the schedule below."""
 
     def __init__(self, code: str, retry_at: datetime | None = None) -> None:
@@ -17,7 +17,7 @@ class Retry(Exception):  # noqa: N818 (an instruction, not an error)
         self.retry_at = retry_at
 
 
-class GiveUp(Exception):  # noqa: N818
+class GiveUp(Exception):
     """A handler failed for good: trying again cannot help."""
 
     def __init__(self, code: str) -> None:

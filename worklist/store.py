@@ -112,6 +112,17 @@ def open_conflicts(session: Session, study_id: int) -> Sequence[Quarantine]:
     ).all()
 
 
+def is_quarantined(session: Session, site_id: int, digest: str, reason: str) -> bool:
+    """Whether these bytes already wait for a person, for the same reason."""
+    found = session.scalar(
+        select(Quarantine.id)
+        .where(Quarantine.digest == digest, Quarantine.site_id == site_id, Quarantine.reason == reason)
+        .where(Quarantine.resolved_at.is_(None))
+        .limit(1)
+    )
+    return found is not None
+
+
 def series_of_study(session: Session, study_id: int) -> Sequence[Series]:
     return session.scalars(
         select(Series).where(Series.study_id == study_id).order_by(Series.number, Series.id)

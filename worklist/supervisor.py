@@ -24,7 +24,7 @@ WELL_AFTER_S = 60.0  # a role that ran so long starts again without much pause
 _PR_SET_PDEATHSIG = 1
 
 
-class AlreadyRunning(RuntimeError):  # noqa: N818
+class AlreadyRunning(RuntimeError):
     """Another supervisor works in this data dir."""
 
 

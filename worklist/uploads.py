@@ -37,7 +37,9 @@ class UploadDesk:
         read = read_upload(files, self.roof.settings.zone)
         order = self._order(actor, fields)
         contents = [self._content(ecg, fields, order) for ecg in read.ecgs]
-        filed = self.inbox.file_upload(actor.site_id, "upload", lambda run: [self._object(run, data) for data in contents])
+        filed = self.inbox.file_upload(
+            actor.site_id, "upload", lambda run: [self._object(run, data) for data in contents]
+        )
         studies = []
         for outcome in filed:
             if outcome.outcome == "quarantined" or outcome.study_id is None:
@@ -87,7 +89,8 @@ class UploadDesk:
         known: Any = record or (problem.record if problem else None)
         return ReceivedObject(
             association_id=association_id, blob_key=key, digest=blake3(content).hexdigest(), size_bytes=len(content),
-            sop_class_uid=known.sop_class_uid if known else "", sop_instance_uid=known.sop_instance_uid if known else "",
+            sop_class_uid=known.sop_class_uid if known else "",
+            sop_instance_uid=known.sop_instance_uid if known else "",
             transfer_syntax_uid=known.transfer_syntax_uid if known else "", record=record, problem=problem,
         )  # fmt: skip
 

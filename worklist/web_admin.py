@@ -13,7 +13,20 @@ from worklist.access import Act
 from worklist.account_tables import Account
 from worklist.base import audit, outbox
 from worklist.tables import Device, Quarantine, Site, Study
-from worklist.web import Field, WebError, actor, adapter, now, read, read_json, register_codes, route_needs, services, t, write
+from worklist.web import (
+    Field,
+    WebError,
+    actor,
+    adapter,
+    now,
+    read,
+    read_json,
+    register_codes,
+    route_needs,
+    services,
+    t,
+    write,
+)  # fmt: skip
 
 admin = Blueprint("admin", __name__)
 
@@ -87,7 +100,9 @@ def site_json(session: Session, site: Site) -> dict[str, Any]:
         select(
             select(func.count(Device.id)).where(Device.site_id == site.id).scalar_subquery(),
             select(func.count(Account.id)).where(Account.site_id == site.id).scalar_subquery(),
-            select(func.count(Study.id)).where(Study.site_id == site.id, Study.received_at >= midnight).scalar_subquery(),
+            select(func.count(Study.id))
+            .where(Study.site_id == site.id, Study.received_at >= midnight)
+            .scalar_subquery(),
         )
     ).one()
     return {
@@ -237,7 +252,9 @@ def settle_quarantine(number: int) -> dict[str, Any]:
 
 
 @admin.get("/api/admin/audit")
-@route_needs(Act.ADMIN_AUDIT, summary="The audit trail, newest first", query=["before", "object", "actor"], touches=False)
+@route_needs(
+    Act.ADMIN_AUDIT, summary="The audit trail, newest first", query=["before", "object", "actor"], touches=False
+)
 def audit_rows() -> dict[str, Any]:
     query = select(audit.AuditEvent).order_by(audit.AuditEvent.id.desc()).limit(200)
     if request.args.get("before", "").isdecimal():

@@ -1,7 +1,7 @@
 """The web role: pages, API and event streams built and joined. [app]"""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -48,7 +48,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         db=roof.db, settings=roof.settings, blobs=roof.blobs, signer=pool, render=pdf.render,
         prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
     )  # fmt: skip
-    adapters = {
+    adapters: dict[str, Callable[..., Any]] = {
         "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
         "report_of_workitem": report_of_workitem, "published_report": published_report,
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
@@ -86,7 +86,9 @@ def describe(session: Session, events: Sequence[WorkflowEvent]) -> list[EventIte
     now = events[-1].at if events else None
     items = items_store.items_by_study(session, study_ids, now.date()) if now else {}
     studies: Mapping[int, Study] = {key: session.get_one(Study, key) for key in study_ids}
-    return [_event_item(event, studies.get(event.study_id or 0), items.get(event.study_id or 0, [])) for event in events]
+    return [
+        _event_item(event, studies.get(event.study_id or 0), items.get(event.study_id or 0, [])) for event in events
+    ]
 
 
 def _event_item(event: WorkflowEvent, study: Study | None, items: list[dict[str, Any]]) -> EventItem:

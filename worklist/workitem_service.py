@@ -20,7 +20,9 @@ from worklist.workitem import IllegalMove, WorkitemMove, WorkitemState, Workitem
 READING_ROLES = ("reader", "reviewer", "trainee")
 
 
-def workitem_in_sight(session: Session, actor: Actor, act: Act, workitem_uid: str, now: datetime) -> tuple[Workitem, Study]:
+def workitem_in_sight(
+    session: Session, actor: Actor, act: Act, workitem_uid: str, now: datetime
+) -> tuple[Workitem, Study]:
     """The workitem and its study. Raises Refused("forbidden" | "not_found")."""
     check(actor, act)
     row = session.execute(
@@ -124,7 +126,9 @@ def release(session: Session, actor: Actor, workitem_uid: str, reason: str, now:
     return item
 
 
-def reassign(session: Session, actor: Actor, workitem_uid: str, to_username: str, reason: str, now: datetime) -> Workitem:
+def reassign(
+    session: Session, actor: Actor, workitem_uid: str, to_username: str, reason: str, now: datetime
+) -> Workitem:
     """Give work to another reader; before a claim the same workitem, after it a successor.
 
     Raises Refused: "reason_missing", "reader_unknown" (not a reader of this kind of study), "own_report".
@@ -182,7 +186,9 @@ def note_viewing(session: Session, actor: Actor, study: Study, now: datetime) ->
     return True
 
 
-def break_glass(session: Session, actor: Actor, study_instance_uid: str, reason: str, until: datetime, now: datetime) -> Study:
+def break_glass(
+    session: Session, actor: Actor, study_instance_uid: str, reason: str, until: datetime, now: datetime
+) -> Study:
     """Open one study beyond the actor's own, with a reason, until ``until``.
 
     Raises Refused("reason_missing"), Refused("not_found").
@@ -216,7 +222,8 @@ def see_conflicts(session: Session, actor: Actor, workitem_uid: str, reason: str
 
 
 def tell(
-    session: Session, actor: Actor, event: str, act: str, workitem: Workitem, study: Study, now: datetime, **more: object
+    session: Session, actor: Actor, event: str, act: str,
+    workitem: Workitem, study: Study, now: datetime, **more: object,
 ) -> None:
     """One audit row and one workflow event for a change of a workitem."""
     audit.record(

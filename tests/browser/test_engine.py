@@ -147,7 +147,7 @@ def ct_with(tmp_path: Path, **tags: Any) -> tuple[pydicom.Dataset, Path]:
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 @pytest.mark.parametrize(("center", "width"), [(40, 400), (-600, 1500), (36.5, 80)])
-def test_signed_ct_is_shown_as_pydicom_windows_it(  # noqa: PLR0917
+def test_signed_ct_is_shown_as_pydicom_windows_it(
     page: Page, frontend: Frontend, tmp_path: Path, function: str, center: float, width: float
 ) -> None:
     dataset, path = ct_with(tmp_path, WindowCenter=center, WindowWidth=width, VOILUTFunction=function)

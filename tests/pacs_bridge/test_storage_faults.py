@@ -109,7 +109,7 @@ def locked() -> sqlite3.OperationalError:
     (DriverError(locked()), 0xA700), (OSError(errno.ENOSPC, "full"), 0xA700), (OSError(errno.EDQUOT, "quota"), 0xA700),
     (RuntimeError("bug"), 0x0110), (0xA700, 0xA700),
 ])  # fmt: skip
-def test_when_the_index_fails_the_sender_hears_it_and_can_go_on(  # noqa: PLR0917
+def test_when_the_index_fails_the_sender_hears_it_and_can_go_on(
     listener: Listener, inbox: MemoryInbox, blobs: FileBlobs, sop_instance_uid: str,
     failure: int | Exception, status: int,
 ) -> None:  # fmt: skip

@@ -1,11 +1,17 @@
 """A whole small county in one process: the demo sites and people, real files, real signatures, no server."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from blake3 import blake3
 from sqlalchemy import select
@@ -16,6 +22,7 @@ from pacs_bridge.extract import extract
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
 from reports import pdf, sign, store
+from reports.certificate import open_authority
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
 from worklist import receive_service
@@ -50,24 +57,14 @@ class Township:
 
     def receive(self, path: Path, ae_title: str = "QS_DR", association_id: int | None = None) -> Filed:
         """One object as the listener would file it."""
-        content = path.read_bytes()
-        key = self.roof.blobs.put(content)
-        record, problem = None, None
-        try:
-            record = extract(path, fallback_character_set="GB18030", zone=self.roof.settings.zone)
-        except Problem as found:
-            problem = found
-        uid = record.sop_instance_uid if record else ""
-        received = ReceivedObject(
-            association_id, key, blake3(content).hexdigest(), len(content), record.sop_class_uid if record else "", uid,
-            record.transfer_syntax_uid if record else "", record, problem,
-        )  # fmt: skip
+        received = received_object(self.roof, path, association_id)
         with self.roof.db.write() as session:
             device = session.scalars(select(Device).where(Device.ae_title == ae_title)).one()
             sender = receive_service.Sender(device.site_id, ae_title, device.id, device.quiet_time_s)
             return receive_service.file_object(
                 session, sender, received, signed_statuses=store.signed_statuses, zone=self.roof.settings.zone,
-                same_content=lambda a, b: same_content(self.roof.blobs.path(a), self.roof.blobs.path(b)), now=self.clock(),
+                same_content=lambda a, b: same_content(self.roof.blobs.path(a), self.roof.blobs.path(b)),
+                now=self.clock(),
             )  # fmt: skip
 
     def associate(self, ae_title: str) -> int:
@@ -108,6 +105,21 @@ class Township:
             return session.get_one(table, key)
 
 
+def received_object(roof: Roof, path: Path, association_id: int | None = None) -> ReceivedObject:
+    """The file's bytes in the blob store, and what the listener would say of them."""
+    content = path.read_bytes()
+    key = roof.blobs.put(content)
+    record, problem = None, None
+    try:
+        record = extract(path, fallback_character_set="GB18030", zone=roof.settings.zone)
+    except Problem as found:
+        problem = found
+    return ReceivedObject(
+        association_id, key, blake3(content).hexdigest(), len(content), record.sop_class_uid if record else "",
+        record.sop_instance_uid if record else "", record.transfer_syntax_uid if record else "", record, problem,
+    )  # fmt: skip
+
+
 @cache
 def _base_sender(ae_title: str) -> Sender:
     return next(sender for sender in SENDERS if sender.ae_title == ae_title)
@@ -118,12 +130,28 @@ def demo_sender(ae_title: str, **changes: Any) -> Sender:
     return replace(_base_sender(template), ae_title=ae_title, **changes)
 
 
+def _make_county(roof: Roof) -> None:
+    """The demo county with keys made once per test run: only their making is slow."""
+    keys_dir, authority = _authority(roof.now())
+    shutil.copytree(keys_dir, roof.keys_dir)
+    with mock.patch("worklist.demo.open_authority", lambda folder, now: authority):
+        make_county(roof)
+
+
+@cache
+def _authority(now: datetime) -> tuple[Path, Any]:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    authority = open_authority(folder / "keys", now)
+    return folder / "keys", SimpleNamespace(new_doctor_key=cache(authority.new_doctor_key))
+
+
 @contextmanager
 def township(database: Database, folder: Path, clock: Any, pool: SigningPool | None = None) -> Iterator[Township]:
     """The county on ``database``; its keys and blobs below ``folder``. With ``pool`` reports can be signed."""
     settings = Settings(data_dir=str(folder), demo_password=PASSWORD)
     roof = Roof(settings, database, FileBlobs(folder / "blobs"), clock)
-    make_county(roof)
+    _make_county(roof)
     signer: Any = pool or SigningPool(roof.keys_dir, n_processes=1)
     desk = ReportDesk(
         db=database, settings=settings, blobs=roof.blobs, signer=signer, render=pdf.render, now=clock,

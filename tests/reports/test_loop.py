@@ -33,14 +33,18 @@ def claim(county: Township, username: str, workitem_uid: str) -> str:
         return workitem_service.claim(session, county.actor(username), workitem_uid, county.clock())
 
 
-def draft(county: Township, username: str, uid: str, version: int = 0, sections: Any = None, template: str = "dr-chest") -> Report:
+def draft(
+    county: Township, username: str, uid: str, version: int = 0, sections: Any = None, template: str = "dr-chest"
+) -> Report:
     with county.roof.db.write() as session:
         return service.save_draft(
             session, county.actor(username), uid, template, sections or SECTIONS, version, county.clock()
         )
 
 
-def written(county: Township, folder: Path, ae_title: str = "QS_DR", by: str = "radiologist") -> tuple[Study, Workitem, Report]:
+def written(
+    county: Township, folder: Path, ae_title: str = "QS_DR", by: str = "radiologist"
+) -> tuple[Study, Workitem, Report]:
     study, item = county.study(folder, ae_title)
     claim(county, by, item.workitem_uid)
     template = {"DR": "dr-chest", "CT": "ct-head"}[study.modality]
@@ -93,16 +97,19 @@ def test_a_returned_report_goes_back_to_its_author_with_the_draft(county: Townsh
     second = county.open_workitem(study.id)
     claim(county, "reviewer", second.workitem_uid)
     with county.roof.db.write() as session:
-        again = service.return_for_edit(session, county.actor("reviewer"), second.workitem_uid, "侧别请核对", county.clock())
+        reviewer = county.actor("reviewer")
+        again = service.return_for_edit(session, reviewer, second.workitem_uid, "侧别请核对", county.clock())
     assert (again.step, again.replaces, again.due_at) == ("interpretation", second.workitem_uid, item.due_at)
     assert again.scheduled_performer == county.actor("radiologist").account_id
     assert county.row(Workitem, second.workitem_uid).state == "CANCELED"
     with county.roof.db.read() as session:
         latest = store.latest(session, first.report_uid)
-    assert latest is not None and (latest.status, latest.sections, latest.returned_reason) == ("DRAFT", SECTIONS, "侧别请核对")
+    assert latest is not None
+    assert (latest.status, latest.sections, latest.returned_reason) == ("DRAFT", SECTIONS, "侧别请核对")
     claim(county, "radiologist", again.workitem_uid)
     edited = draft(county, "radiologist", again.workitem_uid, latest.version, template="ct-head")
-    assert county.desk.submit(county.actor("radiologist"), again.workitem_uid, PIN, edited.version).status == "SUBMITTED"
+    resubmitted = county.desk.submit(county.actor("radiologist"), again.workitem_uid, PIN, edited.version)
+    assert resubmitted.status == "SUBMITTED"
 
 
 def test_a_signed_row_is_never_updated(county: Township, tmp_path: Path) -> None:
@@ -203,7 +210,8 @@ def test_the_site_opens_and_acknowledges_once(county: Township, tmp_path: Path) 
         delivery_service.note_opened(session, clinician, report, session.get_one(Study, study.id), county.clock())
     assert county.row(Study, study.id).report_status == "opened"
     with county.roof.db.write() as session:
-        delivery_service.acknowledge(session, clinician, report, session.get_one(Study, study.id), "转上级医院", county.clock())
+        received = session.get_one(Study, study.id)
+        delivery_service.acknowledge(session, clinician, report, received, "转上级医院", county.clock())
     assert county.row(Study, study.id).report_status == "acknowledged"
     with pytest.raises(Exception, match="acknowledge is not possible"), county.roof.db.write() as session:
         delivery_service.acknowledge(session, clinician, report, session.get_one(Study, study.id), "", county.clock())

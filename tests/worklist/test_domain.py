@@ -13,7 +13,9 @@ NOW = datetime(2026, 11, 18, 6, 18, tzinfo=UTC)
 DAY = date(2026, 11, 18)
 
 
-def facts(accession: str | None = "QS1", patient: str | None = "1", modality: str = "CT", day: date = DAY) -> OrderFacts:
+def facts(
+    accession: str | None = "QS1", patient: str | None = "1", modality: str = "CT", day: date = DAY
+) -> OrderFacts:
     return OrderFacts(accession, patient, "郑立群", modality, day)
 
 
@@ -45,12 +47,15 @@ def test_accession_number_fits_sh() -> None:
 @pytest.mark.parametrize(
     ("modality", "part", "priority", "pathway", "minutes"),
     [
-        ("CT", "HEAD", "stat", "stroke", 45), ("ECG", "", "stat", "chest_pain", 10), ("DR", "CHEST", "urgent", None, 30),
+        ("CT", "HEAD", "stat", "stroke", 45), ("ECG", "", "stat", "chest_pain", 10),
+        ("DR", "CHEST", "urgent", None, 30),
         ("CT", "CHEST", "urgent", None, 60), ("CT", "HEAD", "urgent", None, 30), ("DR", "", "routine", None, 120),
         ("CT", "", "routine", None, 240), ("ECG", "", "routine", None, 30),
     ],
 )  # fmt: skip
-def test_due_times_are_the_county_defaults(modality: str, part: str, priority: str, pathway: str | None, minutes: int) -> None:
+def test_due_times_are_the_county_defaults(
+    modality: str, part: str, priority: str, pathway: str | None, minutes: int
+) -> None:
     assert triage.due_at(NOW, modality, part, priority, pathway) == NOW + timedelta(minutes=minutes)
 
 

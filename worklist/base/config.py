@@ -34,7 +34,7 @@ class Settings:
     dicom_host: str = setting("TELEREAD_DICOM_HOST", "0.0.0.0", "address the DICOM listener binds")  # noqa: S104
     dicom_port: str = setting("TELEREAD_DICOM_PORT", "11112", "port the DICOM listener binds")
     ae_title: str = setting("TELEREAD_AE_TITLE", "TELEREAD", "our AE title")
-    demo_password: str = setting("TELEREAD_DEMO_PASSWORD", "", "password of the demo users; empty: random, printed once")
+    demo_password: str = setting("TELEREAD_DEMO_PASSWORD", "", "password of demo users; empty: random, printed once")
     demo_return_port: str = setting("TELEREAD_DEMO_RETURN_PORT", "11113", "port of QS_PACS; BS_PACS is one higher")
     language: str = setting("TELEREAD_LANGUAGE", "zh_CN", "language of screens before a user chooses")
     timezone: str = setting("TELEREAD_TIMEZONE", "Asia/Shanghai", "time zone of screens and paper")
