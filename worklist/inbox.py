@@ -21,7 +21,7 @@ from worklist.tables import Device, Site
 log = logging.getLogger("teleread.inbox")
 
 SEEN_EVERY = timedelta(seconds=30)
-RACE_RETRIES = 3
+RACE_RETRIES = 6
 
 
 class IndexInbox:
