@@ -13,6 +13,7 @@ from viewer.image_metadata import display_order
 from worklist import store
 from worklist.access import Act, Refused, check
 from worklist.access_store import visible_studies, visible_study
+from worklist.base import outbox
 from worklist.tables import Instance, Series, Study
 from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, write
 from worklist.web_files import send_stored
@@ -48,7 +49,10 @@ def display(uid: str) -> Response:
         _note(session, study)
         series = store.series_of_study(session, study.id)
         instances = store.instances_of_series(session, [row.id for row in series])
-    shown = [_series(row, [item for item in instances if item.series_id == row.id]) for row in series]
+    lost: list[Instance] = []
+    shown = [_series(row, [item for item in instances if item.series_id == row.id], lost) for row in series]
+    if lost:
+        _derive_again(lost)
     body = {"study_instance_uid": uid, "series": [row for row in shown if row["instances"]]}
     return _gzipped(body)
 
@@ -63,24 +67,36 @@ def _gzipped(body: dict[str, Any]) -> Response:
     return answer
 
 
-def _series(row: Series, instances: list[Instance]) -> dict[str, Any]:
-    shown = [_instance(item) for item in instances if item.derived_state != "none"]
+def _derive_again(lost: list[Instance]) -> None:
+    """Derived files are not synced: after a power cut some may be gone or empty, and are made anew."""
+    with write() as session:
+        for item in lost:
+            session.get_one(Instance, item.id).derived_state = "pending"
+            outbox.promise(session, "derive", f"derive:{item.id}", {"instance_id": item.id}, now=now())
+
+
+def _series(row: Series, instances: list[Instance], lost: list[Instance]) -> dict[str, Any]:
+    shown = [_instance(item, lost) for item in instances if item.derived_state != "none"]
     return {
         "series_instance_uid": row.series_instance_uid, "number": row.number, "modality": row.modality,
         "description": row.description, "body_part": row.body_part, "instances": display_order(shown),
     }  # fmt: skip
 
 
-def _instance(item: Instance) -> dict[str, Any]:
+def _instance(item: Instance, lost: list[Instance]) -> dict[str, Any]:
     """An instance's display data; one that is not derived yet, or cannot be, says so and stays in its place."""
     base = {"sop_instance_uid": item.sop_instance_uid, "number": item.number, "reason": item.derived_reason}
-    if item.derived_state != "ready":
-        state = "failed" if item.derived_state == "failed" else "pending"
-        return {"rows": None, "columns": None, "frames": [], "position_mm": None} | base | {"state": state}
-    shown: dict[str, Any] = json.loads((_derived(item) / "display.json").read_bytes())
-    for number, frame in enumerate(shown["frames"], 1):
-        frame["url"] = f"/api/frames/{item.sop_instance_uid}/{number}"
-    return shown | base | {"state": "ready"}
+    if item.derived_state == "ready":
+        try:
+            shown: dict[str, Any] = json.loads((_derived(item) / "display.json").read_bytes())
+        except (OSError, ValueError):
+            lost.append(item)
+        else:
+            for number, frame in enumerate(shown["frames"], 1):
+                frame["url"] = f"/api/frames/{item.sop_instance_uid}/{number}"
+            return shown | base | {"state": "ready"}
+    state = "failed" if item.derived_state == "failed" else "pending"
+    return {"rows": None, "columns": None, "frames": [], "position_mm": None} | base | {"state": state}
 
 
 def _derived(item: Instance) -> Path:
