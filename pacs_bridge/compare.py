@@ -1,5 +1,6 @@
 """Whether two stored objects say the same, however they are encoded. [adapter]"""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from pacs_bridge.pixels import decode_frames
+
 _PIXEL_DATA = 0x7FE00010
+_TRAILING_PADDING = 0xFFFCFFFC  # PS3.10 7.2: without meaning
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Equal after decoding: every element but group lengths; pixels by their stored values.
+    """Equal after decoding: every element but group lengths and padding; pixels by their stored values.
 
     Pixels of different lossy encodings are never taken as equal; what cannot be read is different.
     """
@@ -27,7 +31,8 @@ def _same_elements(a: Dataset, b: Dataset) -> bool:
 
 
 def _tags(dataset: Dataset) -> list[int]:
-    return [int(tag) for tag in sorted(dataset.keys()) if tag & 0xFFFF and int(tag) != _PIXEL_DATA]
+    apart = (_PIXEL_DATA, _TRAILING_PADDING)
+    return [int(tag) for tag in sorted(dataset.keys()) if tag & 0xFFFF and int(tag) not in apart]
 
 
 def _same_element(a: Dataset, b: Dataset, tag: int) -> bool:
@@ -46,14 +51,22 @@ def _same_pixels(a: Dataset, b: Dataset) -> bool:
         return False
     if _PIXEL_DATA not in a or a.PixelData == b.PixelData:
         return True
-    if not (_is_lossless(a) and _is_lossless(b)):
+    if not (_is_lossless(a) and _is_lossless(b)) or (_is_native(a) and _syntax(a) == _syntax(b)):
         return False
-    return bool(np.array_equal(a.pixel_array, b.pixel_array))
+    pairs = zip_longest(decode_frames(a), decode_frames(b))
+    return all(one is not None and np.array_equal(one, other) for one, other in pairs)
+
+
+def _syntax(dataset: Dataset) -> UID:
+    return UID(dataset.file_meta.TransferSyntaxUID)
+
+
+def _is_native(dataset: Dataset) -> bool:
+    return not _syntax(dataset).is_encapsulated
 
 
 def _is_lossless(dataset: Dataset) -> bool:
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    return not syntax.is_compressed or syntax in {
-        "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70",
+    return _is_native(dataset) or _syntax(dataset) in {
+        "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70",
         "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202",
     }  # fmt: skip
