@@ -39,6 +39,7 @@ SHOWN_REPORT = {
         {"role": "reviewing", "name": "周敏仪", "at": "2026-11-18 15:38"},
     ],
 }  # fmt: skip
+NOTICE = "11-20 22:00–22:30 服务器维护，期间检查照常接收、排队送达"
 COMPONENTS = """{% extends "base.html" %}{% block theme %}THEME{% endblock %}{% block page %}components{% endblock %}
 {% block body_class %}plain{% endblock %}{% block frame %}<main class="gallery" id="content"></main>{% endblock %}"""
 
@@ -64,7 +65,7 @@ def render(page: str, language: str, out: Path) -> Path:
         "site_name": "清河县远程诊断中心", "outcome": "valid", "report": SHOWN_REPORT, "timezone": "Asia/Shanghai",
         "status": 404, "code": "not_found", "message": None, "username": "chenzhiyuan",
         "error": translate("errors.invalid_credentials", language, remaining=3),
-        "notice": {"date": date(2026, 11, 18).isoformat(), "text": "11-20 22:00–22:30 服务器维护，期间检查照常接收、排队送达"},
+        "notice": {"date": date(2026, 11, 18).isoformat(), "text": NOTICE},
     }  # fmt: skip
     if page.startswith("components"):
         template = environment.from_string(COMPONENTS.replace("THEME", page.removeprefix("components_")))

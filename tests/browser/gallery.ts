@@ -177,7 +177,7 @@ function technician(): void {
   byId("sent-state").replaceChildren();
   const bar = h("i");
   bar.style.setProperty("--share", "0.62");
-  fill(byId("uploads"), h("div", { class: "upload" }, h("div", { class: "line" }, "罗建军 · DR 右胫腓骨", h("b", {}, "62 %")), h("div", { class: "progress" }, bar), h("div", { class: "line caption" }, h("span", {}, "11.2 / 18.0 MB"), h("span", {}, t("ui.tech.upload.running")))));
+  fill(byId("uploads"), h("div", { class: "upload" }, h("div", { class: "line" }, "罗建军 · DR 右胫腓骨", h("b", {}, "62\u00a0%")), h("div", { class: "progress" }, bar), h("div", { class: "line caption" }, h("span", {}, "11.2 / 18.0 MB"), h("span", {}, t("ui.tech.upload.running")))));
   byId<HTMLTextAreaElement>("complaint").value = "胸闷、胸痛 2 小时，无放射痛，否认高血压";
   const hint = byId("triage-hint");
   hint.hidden = false;

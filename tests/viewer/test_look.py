@@ -9,7 +9,8 @@ import pytest
 from worklist.base.i18n import catalog
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = sorted(path for package in ("worklist", "viewer", "reports") for path in (ROOT / package / "templates").glob("*"))
+PACKAGES = ("worklist", "viewer", "reports")
+TEMPLATES = sorted(path for package in PACKAGES for path in (ROOT / package / "templates").glob("*"))
 STYLES = sorted((ROOT / "viewer" / "frontend" / "css").glob("*.css"))
 SCRIPTS = sorted((ROOT / "viewer" / "frontend" / "ui").glob("*.ts"))
 TEXT_TOKENS = ("tx1", "tx2", "tx3", "accent", "red", "amber", "green", "teal")
@@ -101,7 +102,8 @@ def test_text_reads_on_every_surface(theme: str) -> None:
 
 @pytest.mark.parametrize(
     ("theme", "text", "surface", "ratio"),
-    [("dark", "tx1", "bg1", 15.2), ("dark", "tx3", "sel", 4.8), ("dark", "red", "bg2", 6.9), ("dark", "ln4", "bg2", 3.9),
+    [("dark", "tx1", "bg1", 15.2), ("dark", "tx3", "sel", 4.8), ("dark", "red", "bg2", 6.9),
+     ("dark", "ln4", "bg2", 3.9),
      ("light", "tx2", "bg2", 7.5), ("light", "amber", "bg1", 5.8), ("light", "ln4", "bg2", 3.1)],
 )  # fmt: skip
 def test_tokens_are_those_of_the_design(theme: str, text: str, surface: str, ratio: float) -> None:
