@@ -246,7 +246,10 @@ def readers() -> dict[str, Any]:
     }  # fmt: skip
 
 
-BREAK_GLASS = {"study_instance_uid": Field(str, max_len=64), "reason": Field(str, max_len=500, min_len=4)}
+BREAK_GLASS = {
+    "study_instance_uid": Field(str, False, 64), "site": Field(str, False, 32),
+    "accession_number": Field(str, False, 64), "reason": Field(str, max_len=500, min_len=4),
+}  # fmt: skip
 
 
 @worklist.post("/api/break-glass")
@@ -255,8 +258,15 @@ def break_glass() -> dict[str, Any]:
     body = read_json(BREAK_GLASS)
     until = now() + timedelta(minutes=BREAK_GLASS_MINUTES)
     with write() as session:
-        workitem_service.break_glass(session, actor(), body["study_instance_uid"], body["reason"], until, now())
-    return {"expires_at": until.isoformat()}
+        uid = body.get("study_instance_uid") or store.study_uid_by_accession(
+            session, body.get("site", ""), body.get("accession_number", "")
+        )
+        study = workitem_service.break_glass(session, actor(), uid, body["reason"], until, now())
+        items = workitem_service.live_workitems(session, study)
+        return {
+            "expires_at": until.isoformat(), "study_instance_uid": study.study_instance_uid,
+            "workitem_uid": items[-1].workitem_uid if items else None,
+        }  # fmt: skip
 
 
 PATIENT = {

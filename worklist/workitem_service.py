@@ -209,6 +209,11 @@ def break_glass(
     return study
 
 
+def live_workitems(session: Session, study: Study) -> list[Workitem]:
+    """A study's workitems that were not cancelled, oldest first."""
+    return [item for item in store.workitems_of_study(session, study.id) if item.state != WorkitemState.CANCELED]
+
+
 def see_conflicts(session: Session, actor: Actor, workitem_uid: str, reason: str, now: datetime) -> int:
     """The holder has seen the conflicts on the study and says why signing may go on; how many there were."""
     if not reason.strip():
