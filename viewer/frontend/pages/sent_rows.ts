@@ -1,0 +1,122 @@
+/** Rows of what a site sent: who, what, how far it is and who has it, what is amiss, what to do. */
+import { t } from "../i18n.ts";
+import { serverNow } from "../ui/clock.ts";
+import { duration, exam, modality, moment, sexAndAge } from "../ui/format.ts";
+import { type Child, h, icon } from "../ui/h.ts";
+import type { Order, Patient, WorklistItem } from "../ui/item.ts";
+import { laneChip } from "../ui/row.ts";
+import { stepTrack, type Track, trackOf } from "../ui/steptrack.ts";
+import { isPreliminary, isSigned } from "./studies.ts";
+
+/** A request that still waits for its images. */
+export interface OpenOrder extends Order {
+  patient: Patient;
+}
+
+export interface RowActions {
+  /** A person is to say whether a suggested order belongs to a study. */
+  match: (item: WorklistItem) => void;
+}
+
+const WARN_MS = 5 * 60_000;
+
+export function needsAction(item: WorklistItem): boolean {
+  return item.n_conflicts > 0 || hasSuggestion(item);
+}
+
+export function hasSuggestion(item: WorklistItem): boolean {
+  return Boolean(item.order.suggested_order_uid) && !isSigned(item);
+}
+
+/** A sentence about time that the page's one timer keeps true. */
+export function timeLeft(dueAt: string): HTMLElement {
+  const made = h("span", { class: "nowrap", "data-time-left": dueAt });
+  refreshTimeLeft(made);
+  return made;
+}
+
+export function refreshTimeLeft(element: HTMLElement): void {
+  const left = Date.parse(element.dataset["timeLeft"] ?? "") - serverNow();
+  const isOver = left <= 0;
+  const words = isOver ? `+${duration(-left)} ${t("ui.countdown.over")}` : t("ui.countdown.left", { time: duration(left) });
+  if (element.textContent !== words) element.textContent = words;
+  element.classList.toggle("red", isOver);
+  element.classList.toggle("amber", !isOver && left <= WARN_MS);
+}
+
+/** The track of a study with the page's own words: danger first, then who has it and how long it may take. */
+export function sentTrack(item: WorklistItem): HTMLElement {
+  const made = stepTrack(toned(item));
+  const words = made.querySelector(".words");
+  if (item.n_conflicts === 0 && item.status === "receiving") {
+    words?.replaceChildren(t("page.tech.receiving", { n: item.n_instances }));
+  } else if (item.n_conflicts === 0 && !isSigned(item) && item.status !== "cancelled") {
+    if (isPreliminary(item)) words?.prepend(t("page.preliminary_out"), " · ");
+    words?.append(" · ", timeLeft(item.due_at));
+  }
+  return made;
+}
+
+function toned(item: WorklistItem): Track {
+  const track = trackOf(item);
+  if (item.n_conflicts > 0 && !isSigned(item)) return { ...track, tone: "red", words: t("page.tech.conflict", { n: item.n_conflicts }) };
+  return track;
+}
+
+export function studyRow(item: WorklistItem, actions: RowActions): HTMLElement {
+  return h("tr", { "data-study": item.study_instance_uid, "data-status": item.status },
+    h("td", { class: "tx2" }, moment(item.acquired_at ?? item.received_at)),
+    h("td", {}, person(item.patient)),
+    h("td", {}, examOf(item, item.modality, exam(item))),
+    h("td", { class: "track" }, sentTrack(item)),
+    h("td", {}, ...imageState(item)),
+    h("td", {}, ...orderState(item)),
+    h("td", {}, actionOf(item, actions)));
+}
+
+export function orderRow(order: OpenOrder): HTMLElement {
+  const track: Track = { done: 0, current: 0, tone: "", words: t("page.tech.order_waits") };
+  const what = order.modality === "ECG" ? t("ui.tech.part.heart") : exam({ description: "", body_part: order.body_part, modality: order.modality });
+  return h("tr", { "data-order": order.order_uid },
+    h("td", { class: "tx2" }, "—"),
+    h("td", {}, person(order.patient)),
+    h("td", {}, examOf(order, order.modality, what)),
+    h("td", { class: "track" }, stepTrack(track)),
+    h("td", { class: "tx3" }, t("page.tech.not_arrived")),
+    h("td", {}, accession(order.accession_number)),
+    h("td", { class: "tx3" }, t("page.tech.ordered_at", { time: moment(order.created_at) })));
+}
+
+function person(patient: Patient): HTMLElement {
+  return h("span", { class: "person" }, h("b", {}, patient.name || "—"), h("span", {}, sexAndAge(patient)));
+}
+
+function examOf(of: { lane?: WorklistItem["lane"] }, type: string, words: string): HTMLElement {
+  return h("span", { class: "exam" },
+    h("span", { class: "type" }, modality(type)), h("span", {}, words),
+    of.lane && of.lane !== "routine" && laneChip(of.lane));
+}
+
+function imageState(item: WorklistItem): Child[] {
+  const count = t(item.kind === "ecg" ? "page.tech.ecg_n" : "ui.images.n", { n: item.n_instances });
+  if (item.n_conflicts > 0) return [h("span", { class: "chip red" }, icon("alert", 13), t("page.tech.conflict_chip")), " ", count];
+  if (item.late_images_at) return [h("span", { class: "chip amber" }, t("page.tech.late", { time: moment(item.late_images_at) })), " ", count];
+  if (item.input_readiness === "READY") return [h("span", { class: "pair tx2" }, icon("check", 14), t("page.tech.complete", { n: count }))];
+  return [h("span", { class: "pair amber" }, icon("download", 14), count)];
+}
+
+function orderState(item: WorklistItem): Child[] {
+  if (hasSuggestion(item)) return [h("span", { class: "chip dashed amber" }, t("ui.tech.suggestion"))];
+  if (item.order.made_from_object) return [h("span", { class: "chip outline" }, t("ui.tech.no_order"))];
+  return [accession(item.order.accession_number)];
+}
+
+export function accession(number: string): HTMLElement {
+  return h("span", { class: "mono tx2 nowrap" }, number || "—");
+}
+
+function actionOf(item: WorklistItem, actions: RowActions): Child {
+  if (hasSuggestion(item)) return h("button", { class: "link", type: "button", onclick: () => actions.match(item) }, t("page.tech.check_order"));
+  if (item.n_conflicts > 0) return h("span", { class: "tx2" }, t("page.tech.ask_admin"));
+  return h("span", { class: "tx3" }, "—");
+}
