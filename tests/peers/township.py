@@ -3,6 +3,9 @@
 import atexit
 import shutil
 import tempfile
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +25,7 @@ from pacs_bridge.extract import extract
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
 from reports import pdf, sign, store
+from reports.certificate import open_authority
 from reports.certificate import open_authority
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
@@ -144,6 +148,14 @@ def _authority(now: datetime) -> tuple[Path, Any]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     authority = open_authority(folder / "keys", now)
     return folder / "keys", SimpleNamespace(new_doctor_key=cache(authority.new_doctor_key))
+
+
+@cache
+def _authority(now: datetime) -> Path:
+    """A certificate authority made once a run: its RSA key takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="teleread-test-authority-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return open_authority(folder / "keys", now).directory
 
 
 @contextmanager
