@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pydicom
@@ -21,7 +22,7 @@ from rich.console import Console
 from sqlalchemy import select
 
 from pacs_bridge.scu import store_files
-from reports.certificate import open_authority
+from reports.certificate import DoctorKey, open_authority
 from worklist.account_service import create_account, hash_password
 from worklist.account_tables import Account, SigningKey
 from worklist.base.config import Settings
@@ -69,7 +70,13 @@ def command(settings: Settings) -> int:
     return 0
 
 
-def make_county(roof: Roof) -> bool:
+class KeyMaker(Protocol):
+    """Makes doctors' keys: ``reports.certificate.Authority``."""
+
+    def new_doctor_key(self, name: str, licence_number: str, may_review: bool, pin: str, now: datetime) -> DoctorKey: ...
+
+
+def make_county(roof: Roof, authority: KeyMaker | None = None) -> bool:
     """Sites, devices, people and their signing keys; False where the database has sites already."""
     with roof.db.read() as session:
         if session.scalar(select(Site.id).limit(1)) is not None:
@@ -78,7 +85,7 @@ def make_county(roof: Roof) -> bool:
     password = given or secrets.token_urlsafe(9)
     now = roof.now()
     hashed = hash_password(password)  # one password, so one hash: it says no more than the line printed below
-    authority = open_authority(roof.keys_dir, now)
+    authority = authority or open_authority(roof.keys_dir, now)
     keys = {
         username: authority.new_doctor_key(name, licence, role == "reviewer", f"{password}-pin", now)
         for username, name, _, _, role, _, licence in USERS if licence

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from blake3 import blake3
 from sqlalchemy import select
@@ -25,7 +23,6 @@ from pacs_bridge.extract import extract
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
 from reports import pdf, sign, store
-from reports.certificate import open_authority
 from reports.certificate import open_authority
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
@@ -134,28 +131,20 @@ def demo_sender(ae_title: str, **changes: Any) -> Sender:
     return replace(_base_sender(template), ae_title=ae_title, **changes)
 
 
-def _make_county(roof: Roof) -> None:
-    """The demo county with keys made once per test run: only their making is slow."""
-    keys_dir, authority = _authority(roof.now())
-    shutil.copytree(keys_dir, roof.keys_dir)
-    with mock.patch("worklist.demo.open_authority", lambda folder, now: authority):
-        make_county(roof)
+@dataclass(frozen=True)
+class CachedAuthority:
+    """A real authority whose doctors' keys are made once per test run: only their making is slow."""
+
+    directory: Path
+    new_doctor_key: Any
 
 
 @cache
-def _authority(now: datetime) -> tuple[Path, Any]:
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    authority = open_authority(folder / "keys", now)
-    return folder / "keys", SimpleNamespace(new_doctor_key=cache(authority.new_doctor_key))
-
-
-@cache
-def _authority(now: datetime) -> Path:
-    """A certificate authority made once a run: its RSA key takes longer than most tests."""
+def _authority(now: datetime) -> CachedAuthority:
     folder = Path(tempfile.mkdtemp(prefix="teleread-test-authority-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return open_authority(folder / "keys", now).directory
+    authority = open_authority(folder / "keys", now)
+    return CachedAuthority(authority.directory, cache(authority.new_doctor_key))
 
 
 @contextmanager
@@ -163,7 +152,9 @@ def township(database: Database, folder: Path, clock: Any, pool: SigningPool | N
     """The county on ``database``; its keys and blobs below ``folder``. With ``pool`` reports can be signed."""
     settings = Settings(data_dir=str(folder), demo_password=PASSWORD)
     roof = Roof(settings, database, FileBlobs(folder / "blobs"), clock)
-    _make_county(roof)
+    authority = _authority(clock())
+    shutil.copytree(authority.directory, roof.keys_dir)
+    make_county(roof, authority)
     signer: Any = pool or SigningPool(roof.keys_dir, n_processes=1)
     desk = ReportDesk(
         db=database, settings=settings, blobs=roof.blobs, signer=signer, render=pdf.render, now=clock,
