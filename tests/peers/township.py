@@ -3,9 +3,6 @@
 import atexit
 import shutil
 import tempfile
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
