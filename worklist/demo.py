@@ -73,7 +73,9 @@ def command(settings: Settings) -> int:
 class KeyMaker(Protocol):
     """Makes doctors' keys: ``reports.certificate.Authority``."""
 
-    def new_doctor_key(self, name: str, licence_number: str, may_review: bool, pin: str, now: datetime) -> DoctorKey: ...
+    def new_doctor_key(
+        self, name: str, licence_number: str, may_review: bool, pin: str, now: datetime
+    ) -> DoctorKey: ...
 
 
 def make_county(roof: Roof, authority: KeyMaker | None = None) -> bool:

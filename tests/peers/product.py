@@ -59,7 +59,10 @@ class Api:
     base_url: str
     token: str = ""
 
-    def call(self, method: str, path: str, body: Any = None, *, data: bytes | None = None, content_type: str = "", language: str = "zh") -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, data: bytes | None = None, content_type: str = "",
+        language: str = "zh",
+    ) -> Any:  # fmt: skip
         headers = {"Accept-Language": language}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -159,7 +162,7 @@ class Product:
         os.kill(self.children()[role], signal.SIGKILL)
 
     def wait_healthy(self, within_s: float = START_WITHIN_S) -> None:
-        until(lambda: self.is_healthy(), within_s, "the product to be healthy")
+        until(self.is_healthy, within_s, "the product to be healthy")
 
     def is_healthy(self) -> bool:
         try:
