@@ -12,13 +12,14 @@ from pydicom.errors import InvalidDicomError
 
 MOST_ELEMENTS = 300
 MOST_CHARACTERS = 200
+MOST_ITEMS = 5  # of one sequence; how many there are stands in its line
 _LARGE_BYTES = 4096  # larger values are looked at only when asked, and here nobody asks
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 
 
 def header_elements(path: Path) -> list[dict[str, str]]:
-    """At most MOST_ELEMENTS of ``{tag, keyword, vr, value}`` in order, file meta first; items of sequences follow
-    their sequence as ``(0040,0275)[1].(0040,0007)``.
+    """At most MOST_ELEMENTS of ``{tag, keyword, vr, value}`` in order, file meta first; the first items of a
+    sequence follow it as ``(0040,0275)[1].(0040,0007)``.
 
     Never raises: what is not DICOM gives [], a damaged object what could be read of it.
     """
@@ -56,7 +57,7 @@ def _lines(dataset: Dataset, prefix: str) -> Iterator[dict[str, str]]:
             continue
         yield _line(name, tag, element.VR, _value(element))
         if element.VR == "SQ":
-            for number, item in enumerate(element.value, start=1):
+            for number, item in enumerate(element.value[:MOST_ITEMS], start=1):
                 yield from _lines(item, f"{name}[{number}].")
 
 

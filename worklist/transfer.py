@@ -30,7 +30,8 @@ def send_command(files: Sequence[Path], to: str, sender: str) -> int:
     called_ae, host, port = parse_peer(to)
     with explained():
         check_ae_title(sender)
-    paths = _all_files(files)
+    found = _all_files(files)
+    paths = [path for path in found if path.name.upper() != "DICOMDIR" or path in files]
     with _progress() as progress:
         task = progress.add_task(f"{sender} → {to}", total=len(paths))
 
@@ -40,6 +41,8 @@ def send_command(files: Sequence[Path], to: str, sender: str) -> int:
         results = store_files(paths, host, port, called_ae, sender, progress=note)
     counts = Counter(result.outcome for result in results)
     print("  ".join(f"{_outcome(name)} {number}" for name, number in sorted(counts.items())))
+    if len(paths) < len(found):
+        print(_both("transfer.dicomdir"))
     bad = [result for result in results if result.outcome not in _GOOD]
     _table((str(result.path), _why_not_sent(result)) for result in bad)
     return 1 if bad else 0
