@@ -39,7 +39,7 @@ def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> s
     """Take the work; the new Transaction UID (PS3.4 CC.2.1). The holder claiming again gets the same one.
 
     Raises Refused: "already_claimed" (holder=name), "workitem_ended" (state), "own_report" (a doctor does
-    not verify their own report), "forbidden" where the step asks for another role.
+    not verify their own report), "stale", "forbidden" where the step asks for another role.
     """
     workitem, study = workitem_in_sight(session, actor, Act.WORKITEM_CLAIM, workitem_uid, now)
     if workitem.step == WorkitemStep.VERIFICATION:
@@ -60,7 +60,10 @@ def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> s
     )  # fmt: skip
     if won.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(workitem)
+        if workitem.state == WorkitemState.IN_PROGRESS and workitem.actual_performer == actor.account_id:
+            return workitem.transaction_uid or ""  # asked twice at once
         _refuse_unless_free(session, workitem)
+        raise Refused("stale")
     tell(session, actor, "claimed", "workitem.claim", workitem, study, now)
     return transaction_uid
 

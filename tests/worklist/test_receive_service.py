@@ -272,7 +272,8 @@ def test_a_blank_patient_id_joins_nobody(county: Township, folder: Path) -> None
     assert count(county, Patient, Patient.patient_id.is_(None)) == 3
     # Within one study they are one person.
     for _ in range(2):
-        assert county.receive(write_instance(folder, PatientID="", StudyInstanceUID=study_uid), "QS_CT").outcome == "filed"
+        filed = county.receive(write_instance(folder, PatientID="", StudyInstanceUID=study_uid), "QS_CT")
+        assert filed.outcome == "filed"
     assert count(county, Patient) == 4
 
 
@@ -312,7 +313,8 @@ def today(county: Township) -> str:
 
 def moment_tags(county: Township, day: str | None = None) -> dict[str, Any]:
     day = day or today(county)
-    return {"StudyDate": day, "AcquisitionDate": day, "ContentDate": day, "SeriesDate": day, "AcquisitionDateTime": None}
+    dates = dict.fromkeys(("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"), day)
+    return dates | {"AcquisitionDateTime": None}
 
 
 def filed_study(county: Township, folder: Path, ae_title: str = "QS_CT", **tags: Any) -> Study:
@@ -467,7 +469,8 @@ def test_associations_of_a_dead_listener_are_closed_and_their_studies_settled(co
     county.clock.forward(60)
     with county.roof.db.write() as session:
         assert receive_service.close_lost_associations(session, "the next run", county.clock()) == 1
-    assert (readiness(county, study_id), county.row(Association, association_id).outcome) == ("READY", "listener_stopped")
+    assert readiness(county, study_id) == "READY"
+    assert county.row(Association, association_id).outcome == "listener_stopped"
 
 
 # --- several at once
