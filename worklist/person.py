@@ -8,12 +8,13 @@ from datetime import date
 os.environ.setdefault("PYPINYIN_NO_PHRASES", "1")
 os.environ.setdefault("PYPINYIN_NO_DICT_COPY", "1")
 
-from pypinyin import Style, pinyin  # noqa: E402
+from pypinyin import Style, pinyin
 
 # Surnames that are read otherwise than the same character elsewhere (现代汉语词典, 姓 readings).
 SURNAMES = {
-    "单": "shan", "解": "xie", "仇": "qiu", "查": "zha", "区": "ou", "任": "ren", "盖": "ge", "朴": "piao", "缪": "miao",
-    "乐": "yue", "翟": "zhai", "覃": "qin", "曾": "zeng", "召": "shao", "种": "chong", "冼": "xian", "逄": "pang",
+    "单": "shan", "解": "xie", "仇": "qiu", "查": "zha", "区": "ou", "任": "ren", "盖": "ge", "朴": "piao",
+    "缪": "miao", "乐": "yue", "翟": "zhai", "覃": "qin", "曾": "zeng", "召": "shao",
+    "种": "chong", "冼": "xian", "逄": "pang",
     "繁": "po", "员": "yun", "牟": "mu", "秘": "bi", "折": "she", "隗": "wei", "祭": "zhai", "尉迟": "yu chi",
     "万俟": "mo qi", "长孙": "zhang sun", "华": "hua", "那": "na", "宁": "ning", "燕": "yan", "应": "ying",
 }  # fmt: skip

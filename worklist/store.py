@@ -35,11 +35,13 @@ def study_by_uid(session: Session, study_instance_uid: str) -> Study | None:
 
 def study_uid_by_accession(session: Session, site_code: str, accession_number: str) -> str:
     """The newest study of a site under an accession number, of the object or of its order; "" where there is none."""
+    if not accession_number:
+        return ""
     found = session.scalar(
         select(Study.study_instance_uid)
         .join(Site, Site.id == Study.site_id)
         .outerjoin(Order, Order.order_uid == Study.order_uid)
-        .where(Site.code == site_code, accession_number != "")
+        .where(Site.code == site_code)
         .where(or_(Study.accession_number == accession_number, Order.accession_number == accession_number))
         .order_by(Study.id.desc())
         .limit(1)

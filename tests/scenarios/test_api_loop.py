@@ -3,9 +3,10 @@
 import hashlib
 import json
 import subprocess
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pydicom
 import pytest
@@ -99,7 +100,7 @@ def test_dr_with_one_signature(product: Product, tmp_path: Path) -> None:
     path = relabel(
         shared_data("dicom", "dr", "RG3_J2KR.dcm"), tmp_path, name="韩䶮芝", patient_id="QS-77", character_set="GB18030",
         StudyInstanceUID=study_uid, SeriesInstanceUID=generate_uid(), AccessionNumber=order["accession_number"],
-        StudyDate=f"{date.today():%Y%m%d}",
+        StudyDate=f"{datetime.now(ZoneInfo('Asia/Shanghai')):%Y%m%d}",
     )  # fmt: skip
     with storescp(tmp_path / "pacs", "QS_PACS", port=product.return_port) as pacs:
         assert storescu(product.dicom_port, "QS_DR", [path], "-xv").returncode == 0

@@ -21,7 +21,6 @@ from worklist.store import instances_of_study
 from worklist.tables import Instance, Site
 from worklist.webserver import build_web
 
-DATABASES = "sqlite"  # what may be seen is tested on both in test_access; here the doors are
 EVERYONE = set(ROLES)
 READ = {"reader", "reviewer", "trainee"}
 SITE = {"technician", "clinician"}
@@ -144,7 +143,7 @@ def test_a_study_is_seen_by_its_site_and_its_readers_and_by_nobody_else(county: 
         "instance": instance.sop_instance_uid,
     }  # fmt: skip
     client, wrong = app.test_client(), []
-    for username in IMAGES:
+    for username, image_status in IMAGES.items():
         secret = token(county, username)
         for rule, expected in SEEN.items():
             status = call(client, "GET", rule.format(**names), secret).status_code
@@ -154,7 +153,7 @@ def test_a_study_is_seen_by_its_site_and_its_readers_and_by_nobody_else(county: 
         sees = listed.status_code == 200 and any(
             row["workitem_uid"] == item.workitem_uid for row in listed.get_json()["items"]
         )
-        if sees != (IMAGES[username] == 200):
+        if sees != (image_status == 200):
             wrong.append(f"the list as {username}: {sees}")
     assert wrong == []
 
