@@ -11,9 +11,11 @@ from reports.delivery_store import FILTERS, QueueRow
 from reports.tables import Delivery, DeliveryAttempt
 from worklist import store
 from worklist.access import Act
-from worklist.web import WebError, actor, now, read, route_needs, write
+from worklist.web import WebError, actor, now, read, register_codes, route_needs, write
 
 deliveries = Blueprint("deliveries", __name__)
+
+register_codes({"delivery_illegal_move": 409})
 
 
 @deliveries.get("/api/admin/deliveries")
