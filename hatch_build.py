@@ -127,7 +127,7 @@ class FrontendBuildHook(BuildHookInterface):  # type: ignore[misc,valid-type]
         return [] if self.target_name == "sdist" or is_current(root) or node_on_path() else [WHEEL]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self.target_name != "sdist":
+        if self.target_name != "sdist" and version != "editable":  # in place, make builds it
             build(Path(self.root))
 
 
