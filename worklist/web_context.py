@@ -79,7 +79,11 @@ def login_or_none() -> FoundSession | None:
 
 
 def language() -> str:
-    """``zh`` or ``en``: the person's choice, else this browser's, else what it prefers, else the setting."""
+    """``zh`` or ``en``: the person's choice, else this browser's; for a program what it asks for; else the setting.
+
+    A page does not follow Accept-Language: Chinese is the first language of every screen, and many
+    township browsers were installed in English by somebody else.
+    """
     person = actor_or_none()
     if person is not None and person.language and "language" not in g:
         return language_of(person.language)
@@ -89,7 +93,8 @@ def language() -> str:
         return cast(str, g.language)
     if request.cookies.get(LANGUAGE_COOKIE) in LANGUAGES:
         return request.cookies[LANGUAGE_COOKIE]
-    for tag in request.accept_languages.values():
+    is_page = not request.path.startswith("/api/")
+    for tag in () if is_page else request.accept_languages.values():
         if language_of(tag) == "en" or tag.lower().startswith("zh"):
             return language_of(tag)
     return language_of(services().settings.language)
