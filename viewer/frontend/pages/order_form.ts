@@ -42,7 +42,7 @@ export function birthDate(text: string, today: string): string | null {
   return isDay && iso <= today && Number(year) >= 1880 ? iso : null;
 }
 
-export function startOrderForm(registered: (order: { name: string; accession: string }) => void): OrderForm {
+export function startOrderForm(registered: () => void): OrderForm {
   const form = byId<HTMLFormElement>("order-form");
   const sex = segment(byId("sex"), "value");
   const modality = segment(byId("modality"), "value", showParts);
@@ -61,7 +61,7 @@ export function startOrderForm(registered: (order: { name: string; accession: st
     const found = hint(complaint.value);
     place.hidden = !found || urgency.value === found.pathway;
     if (!found) return;
-    fill(place.querySelector("span") as Element, t("ui.tech.hint", { words: found.words, lane: t(`ui.lane.${found.pathway}`) }));
+    fill(place.querySelector("span") as Element, t("page.tech.hint", { words: found.words, lane: t(`ui.lane.${found.pathway}`) }));
     place.querySelector("svg.i")?.replaceWith(icon(found.pathway === "stroke" ? "stroke" : "heart"));
     place.dataset["pathway"] = found.pathway;
   }
@@ -87,7 +87,7 @@ export function startOrderForm(registered: (order: { name: string; accession: st
       showResult(body.patient.name, made.accession_number);
       clear();
       field("patient-name").focus();
-      registered({ name: body.patient.name, accession: made.accession_number });
+      registered();
     } catch (error) {
       showError(error);
     } finally {

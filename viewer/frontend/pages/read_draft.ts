@@ -1,0 +1,118 @@
+/** The report being written: what was typed, what the server has, and when it is saved. */
+import { ApiError, server } from "../server.ts";
+import type { Report } from "./detail.ts";
+
+export type SaveState = "clean" | "unsaved" | "saving" | "failed" | "refused";
+
+export interface DraftText {
+  template: string;
+  sections: Record<string, string>;
+}
+
+/** Saved when the hand rests, and while it does not rest never later than five seconds after a change. */
+const REST_MS = 1200;
+const LONGEST_MS = 4000;
+const AGAIN_MS = 5000;
+
+export class Draft {
+  state: SaveState = "clean";
+  savedAt: string | null = null;
+  /** What stopped the last saving. */
+  error: unknown = null;
+  onChange: () => void = () => undefined;
+  /** The report was saved elsewhere since: resolves when it is clear which text holds. */
+  onStale: () => Promise<void> = () => Promise.resolve();
+  onSaved: (report: Report) => void = () => undefined;
+  #text: DraftText;
+  #sent = "";
+  #firstUnsavedAt = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #saving: Promise<boolean> | null = null;
+
+  constructor(readonly workitemUid: string, public version: number, text: DraftText, savedAt: string | null) {
+    this.#text = text;
+    this.#sent = JSON.stringify(text);
+    this.savedAt = savedAt;
+  }
+
+  get text(): DraftText {
+    return this.#text;
+  }
+
+  get isDirty(): boolean {
+    return JSON.stringify(this.#text) !== this.#sent;
+  }
+
+  change(text: DraftText): void {
+    this.#text = text;
+    if (!this.isDirty) return;
+    const now = Date.now();
+    this.#firstUnsavedAt ||= now;
+    this.#setState(this.state === "saving" ? "saving" : "unsaved");
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.save(), Math.max(0, Math.min(REST_MS, this.#firstUnsavedAt + LONGEST_MS - now)));
+  }
+
+  /** The server's text takes the place of what is here. */
+  take(report: Report): void {
+    clearTimeout(this.#timer);
+    this.version = report.version;
+    this.#text = { template: report.template, sections: { ...report.sections } };
+    this.#sent = JSON.stringify(this.#text);
+    this.savedAt = report.updated_at;
+    this.#firstUnsavedAt = 0;
+    this.#setState("clean");
+  }
+
+  /** True when the server has everything; only one saving is under way at a time. */
+  async save(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    while (this.#saving) await this.#saving;
+    if (!this.isDirty) return this.state !== "refused";
+    this.#saving = this.#save().finally(() => (this.#saving = null));
+    return this.#saving;
+  }
+
+  /** A text that was never saved is made a draft too: only a draft can be signed. */
+  async saveFirst(): Promise<boolean> {
+    if (this.version === 0) this.#sent = "";
+    return this.save();
+  }
+
+  async #save(): Promise<boolean> {
+    const sending = JSON.stringify(this.#text);
+    this.#setState("saving");
+    try {
+      const report = await server.put<Report>(`/api/workitems/${this.workitemUid}/report`, { ...this.#text, version: this.version });
+      this.version = report.version;
+      this.#sent = sending;
+      this.savedAt = report.updated_at;
+      this.#firstUnsavedAt = 0;
+      this.error = null;
+      this.#setState("clean");
+      this.onSaved(report);
+      if (this.isDirty) this.change(this.#text);
+      return !this.isDirty;
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  async #failed(error: unknown): Promise<boolean> {
+    this.error = error;
+    const isAnswer = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
+    this.#setState(isAnswer ? "refused" : "failed");
+    if (error instanceof ApiError && error.code === "stale_version") {
+      await this.onStale();
+      return !this.isDirty;
+    }
+    // Silence is asked again; an answer would only be the same.
+    if (!isAnswer) this.#timer = setTimeout(() => void this.save(), AGAIN_MS);
+    return false;
+  }
+
+  #setState(state: SaveState): void {
+    this.state = state;
+    this.onChange();
+  }
+}

@@ -1,0 +1,33 @@
+/** What is rarely needed, behind 更多: give back, give to another, end an addendum without writing. */
+import { t } from "../i18n.ts";
+import { byId, h, icon } from "../ui/h.ts";
+import type { Reading } from "./read.ts";
+
+export function openMenu(reading: Reading): void {
+  const button = byId("more-actions");
+  const before = document.getElementById("more-menu");
+  if (before) return before.remove();
+  const close = (): void => {
+    menu.remove();
+    button.setAttribute("aria-expanded", "false");
+    document.removeEventListener("pointerdown", outside, true);
+  };
+  const outside = (event: Event): void => void (!menu.contains(event.target as Node) && event.target !== button && close());
+  const item = (name: string, words: string, act: () => Promise<void>): HTMLElement =>
+    h("button", { type: "button", role: "menuitem", onclick: () => { close(); void act(); } }, icon(name), words);
+  const menu = h("div", { class: "menu up", id: "more-menu", role: "menu" },
+    item("return", t("ui.report.release"), () => reading.release()),
+    reading.person.role !== "trainee" && item("users", t("ui.worklist.reassign"), () => reading.reassign()),
+    reading.detail?.step === "addendum" && item("check", t("page.reader.dismiss"), () => reading.dismiss()));
+  menu.addEventListener("keydown", (event) => {
+    const items = [...menu.querySelectorAll<HTMLElement>("button")];
+    const at = items.indexOf(document.activeElement as HTMLElement);
+    if (event.code === "Escape") { event.stopPropagation(); close(); button.focus(); }
+    if (event.code === "ArrowDown" || event.code === "ArrowUp") items[(at + (event.code === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
+    if (event.code.startsWith("Arrow")) event.preventDefault();
+  });
+  byId("sign-actions").append(menu);
+  button.setAttribute("aria-expanded", "true");
+  document.addEventListener("pointerdown", outside, true);
+  menu.querySelector<HTMLElement>("button")?.focus();
+}

@@ -1,0 +1,94 @@
+/** What list and reading page do with a workitem: claim, release, give to another. */
+import { language, t } from "../i18n.ts";
+import { ApiError, server } from "../server.ts";
+import { askReason, field, openDialog } from "../ui/dialog.ts";
+import { exam } from "../ui/format.ts";
+import { h } from "../ui/h.ts";
+import type { Me, WorklistItem } from "../ui/item.ts";
+import { toast } from "../ui/toast.ts";
+import { queue } from "./worklist_order.ts";
+
+export interface WorklistAnswer {
+  items: WorklistItem[];
+  next: string | null;
+  now: string;
+}
+
+export function readingPath(uid: string, after = ""): string {
+  return `/read/${encodeURIComponent(uid)}${after ? `#signed=${encodeURIComponent(after)}` : ""}`;
+}
+
+export function words(error: unknown): string {
+  if (error instanceof ApiError && error.status === 0) return t("page.reader.offline");
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function failToast(title: string, error: unknown): void {
+  toast({ kind: "error", title, text: words(error) });
+}
+
+export function claim(uid: string): Promise<unknown> {
+  return server.post(`/api/workitems/${encodeURIComponent(uid)}/claim`);
+}
+
+/** Everything that is open or ended within `hours`, over as many pages as it takes. */
+export async function loadItems(query: string, most = 2000): Promise<WorklistAnswer> {
+  const items: WorklistItem[] = [];
+  let cursor = "";
+  for (;;) {
+    const answer = await server.get<WorklistAnswer>(`/api/worklist?${query}&limit=500${cursor ? `&cursor=${cursor}` : ""}`);
+    items.push(...answer.items);
+    if (!answer.next || items.length >= most) return { ...answer, items };
+    cursor = answer.next;
+  }
+}
+
+/** Claims the most urgent examination that nobody else was quicker to take; null when nothing waits. */
+export async function claimNext(person: Me, except = ""): Promise<WorklistItem | null> {
+  const { items } = await loadItems("state=SCHEDULED,IN%20PROGRESS", 500);
+  for (const item of queue(items, person, except)) {
+    try {
+      await claim(item.workitem_uid);
+      return item;
+    } catch (error) {
+      if (!(error instanceof ApiError) || ![403, 404, 409].includes(error.status)) throw error;
+    }
+  }
+  return null;
+}
+
+export function askRelease(item: WorklistItem): Promise<boolean> {
+  return askReason({
+    title: t("ui.report.release"),
+    consequence: t("page.reader.release_consequence", { name: item.patient.name, exam: exam(item) }),
+    words: t("ui.report.release"),
+    label: t("ui.report.release_reason"),
+    run: async (reason) => void (await server.post(`/api/workitems/${item.workitem_uid}/release`, { reason })),
+  });
+}
+
+interface Readers {
+  readers: { username: string; name: string; name_en: string; role: string }[];
+}
+
+export async function askReassign(item: WorklistItem, person: Me): Promise<boolean> {
+  const { readers } = await server.get<Readers>(`/api/readers?kind=${item.kind}&step=${item.step}`);
+  const others = readers.filter((reader) => reader.username !== person.username);
+  const to = h("select", { class: "select", name: "to", autofocus: true },
+    ...others.map((one) => h("option", { value: one.username }, `${language() === "en" ? one.name_en || one.name : one.name} · ${t(`ui.role.${one.role}`)}`)));
+  const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 256 });
+  return openDialog({
+    title: `${t("ui.worklist.reassign")} · ${item.patient.name} ${exam(item)}`,
+    icon: "users",
+    consequence: others.length ? t("ui.worklist.reassign.consequence") : t("page.reader.no_readers"),
+    body: others.length ? [field(t("ui.worklist.reassign.to"), to, true), field(t("ui.dialog.reason"), reason, true)] : [],
+    primary: others.length ? {
+      words: t("ui.worklist.reassign"),
+      run: async (fields) => {
+        const why = String(fields.get("reason") ?? "").trim();
+        if (!why) throw new Error(t("ui.dialog.reason_missing"));
+        await server.post(`/api/workitems/${item.workitem_uid}/reassign`, { to: String(fields.get("to")), reason: why });
+      },
+    } : undefined,
+  }).done;
+}

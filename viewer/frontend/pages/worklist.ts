@@ -1,0 +1,217 @@
+/** 阅片列表: what waits, in order of urgency, live; select, preview, claim. */
+import { t } from "../i18n.ts";
+import { ApiError } from "../server.ts";
+import { serverNow, setServerNow } from "../ui/clock.ts";
+import { timeWithSeconds } from "../ui/format.ts";
+import { byId, fill, h, icon } from "../ui/h.ts";
+import { type WorklistItem, me } from "../ui/item.ts";
+import type { LiveMessage } from "../ui/live.ts";
+import { isHeldByAnother } from "../ui/row.ts";
+import { startShell } from "../ui/shell.ts";
+import { toast } from "../ui/toast.ts";
+import { showKeys } from "./key_table.ts";
+import { askReassign, askRelease, claim, failToast, loadItems, readingPath, words } from "./work_actions.ts";
+import { afterSignature } from "./after_signature.ts";
+import { bindListKeys } from "./worklist_keys.ts";
+import { connectFilters, type FilterBar } from "./worklist_filters.ts";
+import { showNext } from "./worklist_next.ts";
+import { isMine, isOpen, mayTake, queue } from "./worklist_order.ts";
+import { Preview } from "./worklist_preview.ts";
+import { Rows } from "./worklist_rows.ts";
+
+/** What ended longer ago than this has left the list. */
+const SINCE = "since_hours=24";
+const DAY_MS = 24 * 3_600_000;
+
+export function startWorklist(): void {
+  new Worklist().start();
+}
+
+class Worklist {
+  readonly person = me();
+  readonly items = new Map<string, WorklistItem>();
+  readonly rows = new Rows(this.person, (uid, isChosen) => (isChosen ? void this.claim() : this.select(uid)));
+  readonly preview = new Preview(this.person);
+  readonly bar: FilterBar = connectFilters(this.person, () => this.draw(), (query) => void this.search(query));
+  selected = "";
+  #failed: unknown = null;
+  #isLoaded = false;
+  #loading: Promise<void> | null = null;
+  #searchedFor = { query: "", everywhere: false };
+
+  start(): void {
+    const { live } = startShell(() => void this.load());
+    live.subscribe((message) => this.hear(message));
+    bindListKeys(this);
+    byId("next-button").addEventListener("click", () => void this.openNext());
+    byId("claim").addEventListener("click", () => void this.claim());
+    byId("reassign").addEventListener("click", () => void this.reassign());
+    byId("release").addEventListener("click", () => void this.release());
+    document.querySelector(".statusbar .right .key")?.addEventListener("click", () => showKeys("list"));
+    const clock = byId("clock");
+    setInterval(() => fill(clock, timeWithSeconds(serverNow())), 1000);
+    void this.load().then(() => afterSignature());
+  }
+
+  get current(): WorklistItem | null {
+    return this.items.get(this.selected) ?? null;
+  }
+
+  /** Many reasons to load at once make one request. */
+  load(): Promise<void> {
+    this.#loading ??= this.#load().finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #load(): Promise<void> {
+    try {
+      const answer = await loadItems(SINCE);
+      setServerNow(answer.now);
+      this.items.clear();
+      for (const item of answer.items) this.items.set(item.workitem_uid, item);
+      this.#failed = null;
+      this.#isLoaded = true;
+    } catch (error) {
+      this.#failed = error;
+    }
+    if (!this.items.has(this.selected)) this.selected = "";
+    this.draw();
+    if (this.selected) void this.preview.show(this.current);
+  }
+
+  /** An event carries its study's workitems as they are now: those of that study are replaced, nothing else moves. */
+  hear(message: LiveMessage): void {
+    const study = message["study_instance_uid"];
+    const now = message["items"];
+    if (typeof study !== "string" || !Array.isArray(now)) return;
+    const before = [...this.items.values()].filter((item) => item.study_instance_uid === study);
+    for (const item of before) this.items.delete(item.workitem_uid);
+    for (const item of now as WorklistItem[]) if (this.#stays(item)) this.items.set(item.workitem_uid, item);
+    this.#followSelection(before);
+    this.#tellAssigned(before, now as WorklistItem[], message);
+    this.draw(message.kind === "received" ? study : "");
+    if (this.current?.study_instance_uid === study) void this.preview.show(this.current, true);
+    if (this.#searchedFor.query) void this.search(this.#searchedFor.query, this.#searchedFor.everywhere);
+  }
+
+  #stays(item: WorklistItem): boolean {
+    return isOpen(item) || (item.ended_at !== null && serverNow() - Date.parse(item.ended_at) < DAY_MS);
+  }
+
+  /** A workitem that was replaced hands the selection to the one that took its place. */
+  #followSelection(before: WorklistItem[]): void {
+    if (!before.some((item) => item.workitem_uid === this.selected) || this.items.has(this.selected)) return;
+    const study = before[0]?.study_instance_uid;
+    const heir = [...this.items.values()].find((item) => item.study_instance_uid === study && isOpen(item));
+    this.selected = heir?.workitem_uid ?? "";
+  }
+
+  #tellAssigned(before: WorklistItem[], now: WorklistItem[], message: LiveMessage): void {
+    if (message.kind !== "reassigned" || message["actor"] === this.person.username) return;
+    const mine = now.find((item) => isOpen(item) && item.assigned_to_id === this.person.accountId);
+    if (!mine || before.some((item) => item.assigned_to_id === this.person.accountId && isOpen(item))) return;
+    toast({ kind: "info", title: t("ui.worklist.assigned_toast", { name: mine.patient.name }), action: { words: t("ui.worklist.open"), run: () => void this.claim(mine) } });
+  }
+
+  async search(query: string, everywhere = false): Promise<void> {
+    this.#searchedFor = { query, everywhere };
+    if (!query) {
+      this.bar.filters.found = null;
+      return this.draw();
+    }
+    try {
+      const { items } = await loadItems(`q=${encodeURIComponent(query)}${everywhere ? "" : `&${SINCE}`}`, 200);
+      if (this.#searchedFor.query !== query) return;
+      // What the search found beyond the list stays until the search ends: it is drawn, not kept.
+      for (const item of items) if (!this.items.has(item.workitem_uid)) this.items.set(item.workitem_uid, item);
+      this.bar.filters.found = new Set(items.map((item) => item.workitem_uid));
+      if (everywhere) this.bar.setOpenOnly(false);
+    } catch (error) {
+      failToast(t("page.reader.search_failed"), error);
+    }
+    this.draw();
+  }
+
+  select(uid: string, isByKey = false): void {
+    this.selected = uid;
+    this.rows.select(uid, isByKey);
+    void this.preview.show(this.current);
+  }
+
+  move(step: number): void {
+    const uid = this.rows.neighbour(this.selected, step);
+    if (uid) this.select(uid, true);
+  }
+
+  draw(arrived = ""): void {
+    const all = [...this.items.values()];
+    const shown = this.bar.shown(all);
+    this.rows.draw(shown, this.selected, arrived);
+    this.bar.count(all, shown.length);
+    showNext(queue(all, this.person), this.person);
+    this.preview.actions(this.current);
+    this.#state(shown.length);
+  }
+
+  #state(n: number): void {
+    const place = byId("list-state");
+    if (this.#failed && this.items.size === 0) {
+      return fill(place, state("error", "alert", t("ui.worklist.failed"), `${words(this.#failed)} · ${t("ui.worklist.failed_note")}`, t("ui.retry"), () => void this.load()));
+    }
+    if (!this.#isLoaded) return;
+    if (n > 0) return fill(place);
+    const { query, everywhere } = this.#searchedFor;
+    if (query && !everywhere) {
+      return fill(place, state("", "search", t("ui.worklist.none_found", { q: query }), t("ui.worklist.none_found_note"), t("page.reader.search_everywhere"), () => void this.search(query, true)));
+    }
+    if (query || this.bar.isNarrowed) {
+      const title = query ? t("ui.worklist.none_found", { q: query }) : t("page.reader.filtered_empty");
+      return fill(place, state("", "filter", title, t("ui.worklist.none_found_note"), t("ui.worklist.clear_filters"), () => this.bar.clear()));
+    }
+    fill(place, state("ok", "check", t("ui.worklist.empty"), t("ui.worklist.empty_note")));
+  }
+
+  async openNext(): Promise<void> {
+    const next = queue(this.items.values(), this.person)[0];
+    if (next) await this.claim(next);
+  }
+
+  /** Enter: claims and reads; what another holds or is signed is opened to look at. */
+  async claim(item: WorklistItem | null = this.current): Promise<void> {
+    if (!item) return;
+    if (!mayTake(item, this.person) || isMine(item, this.person)) return location.assign(readingPath(item.workitem_uid));
+    try {
+      await claim(item.workitem_uid);
+      location.assign(readingPath(item.workitem_uid));
+    } catch (error) {
+      const isTaken = error instanceof ApiError && error.code === "already_claimed";
+      toast({
+        kind: isTaken ? "warning" : "error",
+        title: isTaken ? t("ui.worklist.claimed_by", { name: String(error.details["holder"] ?? "") }) : t("page.reader.claim_failed"),
+        text: words(error),
+        action: isTaken ? { words: t("page.reader.open_to_look"), run: () => location.assign(readingPath(item.workitem_uid)) } : undefined,
+      });
+      await this.load();
+    }
+  }
+
+  async reassign(): Promise<void> {
+    const item = this.current;
+    if (!item || !isOpen(item) || isHeldByAnother(item, this.person) || this.person.role === "trainee") return;
+    try {
+      if (await askReassign(item, this.person)) await this.load();
+    } catch (error) {
+      failToast(t("ui.worklist.reassign"), error);
+    }
+  }
+
+  async release(): Promise<void> {
+    const item = this.current;
+    if (item && isOpen(item) && isMine(item, this.person) && (await askRelease(item))) await this.load();
+  }
+}
+
+function state(tone: string, name: string, title: string, note: string, action = "", run: () => void = () => undefined): HTMLElement {
+  return h("div", { class: `state ${tone}` }, icon(name, 24), h("b", {}, title), h("p", {}, note),
+    action && h("button", { class: "btn", type: "button", onclick: run }, action));
+}
