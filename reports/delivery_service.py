@@ -48,6 +48,8 @@ def _note_progress(session: Session, report: Report, study: Study) -> None:
 def begin_attempt(session: Session, delivery_id: int, now: datetime) -> Delivery | None:
     """Mark a delivery as being sent; None where nothing has to be sent any more."""
     delivery = session.get(Delivery, delivery_id)
+    if delivery is not None and delivery.state == DeliveryState.DEAD:  # its job was taken from the dead letters
+        delivery.state = moved(delivery.state, DeliveryMove.RESEND)
     if delivery is None or delivery.state not in (DeliveryState.QUEUED, DeliveryState.RETRY, DeliveryState.SENDING):
         return None
     delivery.state = moved(delivery.state, DeliveryMove.SEND)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from blake3 import blake3
 
@@ -28,7 +27,7 @@ from worklist.base import audit
 from worklist.inbox import IndexInbox
 from worklist.listen import make_inbox
 from worklist.receive_service import Sender
-from worklist.roof import Roof
+from worklist.roof import Roof, run_name
 from worklist.tables import Site
 from worklist.uploads import waveform_object
 
@@ -72,7 +71,7 @@ class Importer:
     def __init__(self, roof: Roof, site: Site, patient_name: str = "", patient_id: str = "") -> None:
         self._roof, self._site = roof, site
         self._patient_name, self._patient_id = patient_name, patient_id
-        run = f"import:{uuid4().hex}"
+        run = run_name("import")
         self._inbox: IndexInbox = make_inbox(roof, run)
         self._sender = Sender(site.id, SOURCE, None, 0)
         self._counts: dict[str, int] = {}

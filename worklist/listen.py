@@ -1,14 +1,13 @@
 """The listener's process. [app]"""
 
 import threading
-from uuid import uuid4
 
 from pacs_bridge.compare import same_content
 from pacs_bridge.listener import Listener
 from reports.store import signed_statuses
 from worklist.inbox import IndexInbox
 from worklist.ready import tell_ready
-from worklist.roof import Roof
+from worklist.roof import Roof, run_name
 
 
 def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
@@ -21,7 +20,7 @@ def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
 
 def listen(roof: Roof, stop: threading.Event) -> None:
     """Listen until told to stop."""
-    inbox = make_inbox(roof, f"listener:{uuid4().hex}")
+    inbox = make_inbox(roof, run_name("listener"))
     inbox.close_lost_associations()
     settings = roof.settings
     listener = Listener(

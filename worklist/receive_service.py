@@ -387,9 +387,15 @@ def close_association(session: Session, association_id: int, outcome: str, now: 
 
 
 def close_lost_associations(session: Session, listener_run: str, now: datetime) -> int:
-    """At the start of a listener: associations of its earlier runs are over, however they ended."""
+    """At the start of a role: associations of its earlier runs are over, however they ended.
+
+    ``listener_run`` is ``role:host:unique``; runs of another role or host may well be alive.
+    """
+    kin = listener_run.rpartition(":")[0] + ":"
     lost = session.scalars(
-        select(Association.id).where(Association.closed_at.is_(None), Association.listener_run != listener_run)
+        select(Association.id)
+        .where(Association.closed_at.is_(None), Association.listener_run != listener_run)
+        .where(Association.listener_run.startswith(kin, autoescape=True))
     ).all()
     for association_id in lost:
         close_association(session, association_id, "listener_stopped", now)

@@ -1,10 +1,12 @@
 """What every role stands on: settings, database, files, the clock. [app]"""
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from pacs_bridge.blobs import FileBlobs
 from worklist.base.config import ConfigError, Settings
@@ -33,6 +35,11 @@ class Roof:
     def close(self) -> None:
         self.blobs.close()
         self.db.dispose()
+
+
+def run_name(role: str) -> str:
+    """What this run of a role is called in the index: ``role:host:unique``, at most 64 characters."""
+    return f"{role}:{socket.gethostname()[:20]}:{uuid4().hex}"
 
 
 def open_roof(settings: Settings) -> Roof:

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from flask import Flask
 from sqlalchemy import text
@@ -25,7 +24,7 @@ from worklist.access import Actor, can_see_study
 from worklist.base.audit import WorkflowEvent
 from worklist.event_hub import EventItem
 from worklist.listen import make_inbox
-from worklist.roof import Roof
+from worklist.roof import Roof, run_name
 from worklist.session_service import find_session
 from worklist.tables import Study
 from worklist.uploads import UploadDesk
@@ -48,11 +47,13 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         db=roof.db, settings=roof.settings, blobs=roof.blobs, signer=pool, render=pdf.render,
         prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
     )  # fmt: skip
+    inbox = make_inbox(roof, run_name("web"))
+    inbox.close_lost_associations()  # an upload that a killed web process left open
     adapters: dict[str, Callable[..., Any]] = {
         "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
         "report_of_workitem": report_of_workitem, "published_report": published_report,
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
-        "upload_ecg": UploadDesk(roof, make_inbox(roof, f"web:{uuid4().hex}")).upload_ecg,
+        "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
         "verify_code": VerifyDesk(roof.db).look_up, "failing_parts": partial(failing_parts, roof),
         **admin_adapters(roof),
     }  # fmt: skip

@@ -70,7 +70,7 @@ class Township:
             device = session.scalars(select(Device).where(Device.ae_title == ae_title)).one()
             return receive_service.open_association(
                 session, device_id=device.id, site_id=device.site_id, calling_ae_title=ae_title,
-                called_ae_title="TELEREAD", peer_address="127.0.0.1", listener_run="test", now=self.clock(),
+                called_ae_title="TELEREAD", peer_address="127.0.0.1", listener_run="listener:this-host:first", now=self.clock(),
             )  # fmt: skip
 
     def close(self, association_id: int) -> None:

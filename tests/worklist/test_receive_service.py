@@ -468,7 +468,8 @@ def test_associations_of_a_dead_listener_are_closed_and_their_studies_settled(co
     study_id = county.receive(write_instance(folder), "QS_CT", association_id).study_id
     county.clock.forward(60)
     with county.roof.db.write() as session:
-        assert receive_service.close_lost_associations(session, "the next run", county.clock()) == 1
+        assert receive_service.close_lost_associations(session, "listener:other-host:next", county.clock()) == 0
+        assert receive_service.close_lost_associations(session, "listener:this-host:next", county.clock()) == 1
     assert readiness(county, study_id) == "READY"
     assert county.row(Association, association_id).outcome == "listener_stopped"
 
