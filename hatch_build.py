@@ -90,6 +90,13 @@ def environment(path: str | None = None) -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])}
 
 
+def npm(env: dict[str, str]) -> list[str]:
+    """npm's command; the wheel's own starter looks for npm in the wrong folder, so node runs it by its file."""
+    node = shutil.which("node", path=env["PATH"])
+    script = Path(node or "").parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return ["node", str(script)] if node == node_of_wheel() else ["npm"]
+
+
 def run(command: list[str], env: dict[str, str], cwd: Path) -> None:
     program = shutil.which(command[0], path=env["PATH"]) or command[0]
     try:
@@ -111,7 +118,7 @@ def build(root: Path = ROOT, force: bool = False) -> bool:
     env = environment()
     frontend = root / FRONTEND
     if not is_installed(frontend):
-        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], env, frontend)
+        run([*npm(env), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], env, frontend)
     run(["node", "build.mjs"], env, frontend)
     return True
 

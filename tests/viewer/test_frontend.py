@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,9 +19,9 @@ FRONTEND = ROOT / "viewer" / "frontend"
 
 
 def npm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("npm") or "npm"
-    command = [program, "run", "-s", *arguments]
-    return subprocess.run(command, cwd=FRONTEND, check=False, capture_output=True, text=True, timeout=200)
+    env = hatch_build.environment()
+    command = [*hatch_build.npm(env), "run", "-s", *arguments]
+    return subprocess.run(command, cwd=FRONTEND, env=env, check=False, capture_output=True, text=True, timeout=200)
 
 
 @pytest.fixture(scope="module")
