@@ -5,7 +5,7 @@ import { deliveryTrack, type DeliveryState } from "../ui/deliverytrack.ts";
 import { openDialog } from "../ui/dialog.ts";
 import { exam, modality, moment, sexAndAge, siteName, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
-import type { WorklistItem } from "../ui/item.ts";
+import { me, type WorklistItem } from "../ui/item.ts";
 import { laneChip } from "../ui/row.ts";
 
 export type ReportStatus = "DRAFT" | "SUBMITTED" | "PRELIM" | "FINAL" | "APPENDED";
@@ -84,6 +84,8 @@ export function showReport(report: Report, item: WorklistItem | null): void {
 /** A study whose report is not there yet: who it is and how far it is. */
 export function showProgress(item: WorklistItem, progress: Child): void {
   byId("report-body").hidden = true;
+  byId("report").classList.remove("preliminary");
+  byId("print").hidden = byId("download-pdf").hidden = true;
   const state = byId("report-state");
   state.hidden = false;
   fill(state,
@@ -105,7 +107,7 @@ function showHead(report: Report, item: WorklistItem | null): void {
     h("span", { class: "tx1" }, `${modality(item.modality)} ${exam(item)}`),
     item.lane !== "routine" && laneChip(item.lane),
     fact(t("page.report.accession"), item.accession_number), fact(t("ui.read.patient_id"), item.patient.patient_id),
-    fact(t("page.report.site"), siteName(item.originating_site)));
+    me().role !== "clinician" && fact(t("page.report.site"), siteName(item.originating_site)));
 }
 
 function showWarning(report: Report): void {

@@ -7,6 +7,7 @@ import { byId, fill, h } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
 import { startShell } from "../ui/shell.ts";
 import { toast } from "../ui/toast.ts";
+import { KeyedRows } from "./keyed.ts";
 import { startOrderForm } from "./order_form.ts";
 import { attentionCard, openMatch, suggestionOf } from "./order_match.ts";
 import { segment } from "./segment.ts";
@@ -30,7 +31,7 @@ export function technician(): void {
 
 class TechnicianPage {
   readonly #studies = new Studies();
-  readonly #rows = new Map<string, { mark: string; row: HTMLElement }>();
+  readonly #rows = new KeyedRows(byId("sent-rows"));
   #orders: OpenOrder[] = [];
   /** What the server found for the words in the search field; null while nothing is sought. */
   #found: WorklistItem[] | null = null;
@@ -38,10 +39,7 @@ class TechnicianPage {
   #cards = "";
   #isLoaded = false;
   readonly #filter;
-  readonly #form = startOrderForm((order) => {
-    toast({ kind: "success", title: t("ui.tech.registered", order) });
-    void this.#loadOrders();
-  });
+  readonly #form = startOrderForm(() => void this.#loadOrders());
 
   constructor() {
     this.#filter = segment(byId("sent-filter"), "filter", () => this.#draw());
@@ -106,27 +104,11 @@ class TechnicianPage {
     }
   }
 
-  /** Rows that did not change stay as they are: nothing jumps under a hand or a screen reader. */
   #showRows(items: readonly WorklistItem[], orders: readonly OpenOrder[]): void {
-    const wanted = [
-      ...orders.map((order) => this.#row(`order ${order.order_uid}`, order, () => orderRow(order))),
-      ...items.map((item) => this.#row(item.study_instance_uid, item, () => studyRow(item, { match: (one) => void this.#match(one) }))),
-    ];
-    const body = byId("sent-rows");
-    wanted.forEach((row, index) => {
-      if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
-    });
-    while (body.children.length > wanted.length) body.lastElementChild?.remove();
-  }
-
-  #row(key: string, of: unknown, make: () => HTMLElement): HTMLElement {
-    const mark = JSON.stringify(of);
-    const known = this.#rows.get(key);
-    if (known?.mark === mark) return known.row;
-    const row = make();
-    this.#rows.set(key, { mark, row });
-    known?.row.replaceWith(row);
-    return row;
+    this.#rows.show<OpenOrder | WorklistItem>(
+      [...orders, ...items],
+      (one) => ("study_instance_uid" in one ? one.study_instance_uid : `order ${one.order_uid}`),
+      (one) => ("study_instance_uid" in one ? studyRow(one, { match: (item) => void this.#match(item) }) : orderRow(one)));
   }
 
   #showState(isEmpty: boolean, chosen: Filter): void {

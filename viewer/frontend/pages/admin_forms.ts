@@ -1,0 +1,161 @@
+/** Dialogs in which sites, devices and people are added and changed. */
+import { t } from "../i18n.ts";
+import { server } from "../server.ts";
+import { field, openDialog } from "../ui/dialog.ts";
+import { type Child, h } from "../ui/h.ts";
+import { toast } from "../ui/toast.ts";
+import { type Device, nameOf, type Person, type Site } from "./admin_data.ts";
+
+type Changed = () => void;
+type Choice = readonly [value: string, words: string];
+
+const CHARACTER_SETS = ["GB18030", "GBK", "ISO_IR 192", "ISO 2022 IR 58", "ISO_IR 100", "ISO_IR 6"] as const;
+const ROLES = ["technician", "clinician", "reader", "reviewer", "trainee", "manager", "admin"] as const;
+const READING_ROLES = new Set(["reader", "reviewer", "trainee"]);
+
+function input(name: string, label: string, value: string | number | null, more: Record<string, string | number | boolean> = {}): HTMLElement {
+  const { required, ...rest } = more;
+  return field(label, h("input", { class: "input", name, value: value ?? "", autocomplete: "off", spellcheck: "false", id: `form-${name}`, ...rest }), Boolean(required));
+}
+
+function select(name: string, label: string, value: string, choices: readonly Choice[]): HTMLElement {
+  return field(label, h("select", { class: "select", name, id: `form-${name}` }, ...choices.map(([key, words]) => h("option", { value: key, selected: key === value }, words))));
+}
+
+function check(name: string, words: string, isOn: boolean, value = "1"): HTMLElement {
+  return h("label", { class: "check" }, h("input", { type: "checkbox", name, value, checked: isOn }), words);
+}
+
+function wide(element: HTMLElement): HTMLElement {
+  element.classList.add("wide");
+  return element;
+}
+
+function head(words: string): HTMLElement {
+  return h("h3", { class: "wide form-head" }, words);
+}
+
+function say(changed: Changed): void {
+  toast({ kind: "success", title: t("ui.admin.saved") });
+  changed();
+}
+
+function show(title: string, iconName: string, body: Child[], save: (fields: FormData) => Promise<unknown>, changed: Changed, consequence?: string): void {
+  openDialog({
+    title, icon: iconName, size: "wide", consequence, body: [h("div", { class: "form" }, ...body)],
+    primary: { words: t("ui.admin.form.save"), run: async (fields) => { await save(fields); say(changed); } },
+  });
+}
+
+const text = (fields: FormData, name: string): string => String(fields.get(name) ?? "").trim();
+const number = (fields: FormData, name: string): number | null => (text(fields, name) === "" ? null : Number(text(fields, name)));
+
+export function siteForm(site: Site | null, changed: Changed): void {
+  const rule = site?.signatures_by_modality ?? { "*": 1 };
+  const signers: readonly Choice[] = [["1", t("page.admin.signers", { n: 1 })], ["2", t("page.admin.signers", { n: 2 })]];
+  const body = [
+    !site && input("code", t("ui.admin.form.code"), "", { maxlength: 32, required: true, placeholder: "QINGSHAN" }),
+    input("name_zh", t("ui.admin.form.name_zh"), site?.name ?? "", { maxlength: 128, required: true }),
+    input("name_en", t("ui.admin.form.name_en"), site?.name_en ?? "", { maxlength: 128 }),
+    input("accession_prefix", t("page.admin.prefix"), site?.accession_prefix ?? "", { maxlength: 4, placeholder: "QS" }),
+    head(t("ui.admin.fact.signatures")),
+    select("ct", "CT", String(rule["CT"] ?? rule["*"] ?? 1), signers),
+    select("other", t("page.admin.others"), String(rule["*"] ?? 1), signers),
+    head(t("ui.admin.fact.return")),
+    input("return_ae_title", t("ui.admin.form.return_ae"), site?.return_ae_title ?? "", { maxlength: 16 }),
+    input("return_host", t("ui.admin.form.host"), site?.return_host ?? "", { maxlength: 255 }),
+    input("return_port", t("ui.admin.form.port"), site?.return_port ?? "", { inputmode: "numeric", maxlength: 5 }),
+    select("return_character_set", t("ui.admin.fact.charset"), site?.return_character_set ?? "ISO_IR 192", [["ISO_IR 192", "ISO_IR 192 (UTF-8)"], ["GB18030", "GB18030"]]),
+    wide(h("p", { class: "hint" }, t("page.admin.return_hint"))),
+    wide(h("div", { class: "pair" }, check("reads", t("ui.admin.fact.reads"), site?.reads ?? false), site && check("enabled", t("ui.admin.device.enabled"), site.enabled))),
+  ];
+  const save = (fields: FormData): Promise<unknown> => {
+    const values: Record<string, unknown> = {
+      name_zh: text(fields, "name_zh"), name_en: text(fields, "name_en"), reads: fields.has("reads"),
+      signatures_by_modality: { ...rule, CT: Number(text(fields, "ct")), "*": Number(text(fields, "other")) },
+      return_ae_title: text(fields, "return_ae_title") || null, return_host: text(fields, "return_host") || null,
+      return_port: number(fields, "return_port"), return_character_set: text(fields, "return_character_set"),
+    };
+    if (text(fields, "accession_prefix")) values["accession_prefix"] = text(fields, "accession_prefix");
+    if (!site) return server.post("/api/admin/sites", { ...values, code: text(fields, "code") });
+    return server.patch(`/api/admin/sites/${site.code}`, { ...values, enabled: fields.has("enabled") });
+  };
+  show(site ? t("page.admin.edit_site", { name: nameOf(site) }) : t("page.admin.new_site"), "building", body, save, changed);
+}
+
+export function deviceForm(device: Device | null, site: Site, changed: Changed): void {
+  const body = [
+    !device && input("ae_title", t("ui.admin.device.ae"), "", { maxlength: 16, required: true }),
+    input("name", t("ui.admin.device.name"), device?.name ?? "", { maxlength: 64 }),
+    select("modality", t("ui.admin.device.type"), device?.modality ?? "DR", ["DR", "CT", "ECG"].map((code) => [code, t(`ui.modality.${code}`)])),
+    input("address_range", t("ui.admin.form.address_range"), device?.address_range ?? "", { maxlength: 64, required: true, placeholder: "10.21.3.11/32" }),
+    input("quiet_time_s", t("ui.admin.form.quiet_s"), device?.quiet_time_s ?? "", { inputmode: "numeric", maxlength: 4 }),
+    select("fallback_character_set", t("ui.admin.device.charset"), device?.fallback_character_set ?? "GB18030", CHARACTER_SETS.map((code) => [code, code])),
+    wide(field(t("ui.admin.device.services"), h("div", { class: "pair", id: "form-services" },
+      ...["echo", "store"].map((service) => check("services", t(`ui.admin.service.${service}`), device?.services.includes(service) ?? true, service))))),
+    device && wide(check("enabled", t("ui.admin.device.enabled"), device.enabled)),
+    wide(h("p", { class: "hint" }, t("page.admin.quiet_hint"))),
+  ];
+  const save = (fields: FormData): Promise<unknown> => {
+    const values: Record<string, unknown> = {
+      name: text(fields, "name"), modality: text(fields, "modality"), address_range: text(fields, "address_range"),
+      fallback_character_set: text(fields, "fallback_character_set"), services: fields.getAll("services").map(String),
+    };
+    const quiet = number(fields, "quiet_time_s");
+    if (quiet !== null) values["quiet_time_s"] = quiet;
+    if (!device) return server.post("/api/admin/devices", { ...values, site: site.code, ae_title: text(fields, "ae_title") });
+    return server.patch(`/api/admin/devices/${encodeURIComponent(device.ae_title)}`, { ...values, enabled: fields.has("enabled") });
+  };
+  show(device ? t("page.admin.edit_device", { name: device.ae_title }) : t("page.admin.new_device", { site: nameOf(site) }), "device", body, save, changed);
+}
+
+export function personForm(person: Person | null, sites: readonly Site[], changed: Changed): void {
+  const role = person?.role ?? "technician";
+  const kinds = wide(field(t("ui.admin.user.kinds"), h("div", { class: "pair", id: "form-kinds" },
+    ...["image", "ecg"].map((kind) => check("kinds", t(`ui.admin.user.kind.${kind}`), person?.kinds.includes(kind) ?? false, kind)))));
+  const roleField = select("role", t("ui.admin.user.role"), role, ROLES.map((code) => [code, t(`ui.role.${code}`)]));
+  const chosen = roleField.querySelector("select") as HTMLSelectElement;
+  const adapt = (): void => { kinds.hidden = !READING_ROLES.has(chosen.value); };
+  chosen.addEventListener("change", adapt);
+  adapt();
+  const body = [
+    !person && input("username", t("ui.admin.user.username"), "", { maxlength: 32, required: true }),
+    input("name", t("ui.admin.user.name"), person?.name ?? "", { maxlength: 64, required: true }),
+    input("name_en", t("ui.admin.form.name_en"), person?.name_en ?? "", { maxlength: 64 }),
+    roleField,
+    select("site", t("ui.admin.user.site"), person?.site ?? sites[0]?.code ?? "", sites.map((site) => [site.code, nameOf(site)])),
+    kinds,
+    input("licence_number", t("ui.admin.user.licence"), person?.licence_number ?? "", { maxlength: 32 }),
+    input("licence_valid_until", t("page.admin.licence_until"), person?.licence_valid_until ?? "", { maxlength: 10, placeholder: "2028-06-30" }),
+    !person && input("password", t("ui.admin.user.password"), "", { type: "password", required: true, autocomplete: "new-password" }),
+    person && wide(check("enabled", t("page.admin.may_log_in"), person.enabled)),
+  ];
+  const save = (fields: FormData): Promise<unknown> => {
+    const values: Record<string, unknown> = {
+      name: text(fields, "name"), name_en: text(fields, "name_en"), role: text(fields, "role"), site: text(fields, "site"),
+      kinds: READING_ROLES.has(text(fields, "role")) ? fields.getAll("kinds").map(String) : [], licence_number: text(fields, "licence_number"),
+    };
+    if (text(fields, "licence_valid_until")) values["licence_valid_until"] = text(fields, "licence_valid_until");
+    if (!person) return server.post("/api/admin/users", { ...values, username: text(fields, "username"), password: String(fields.get("password") ?? "") });
+    return server.patch(`/api/admin/users/${person.username}`, { ...values, enabled: fields.has("enabled") });
+  };
+  const hasKey = person?.signing_key.state === "valid" || person?.signing_key.state === "locked";
+  show(person ? t("page.admin.edit_user", { name: person.name }) : t("page.admin.new_user"), "user", body, save, changed, hasKey ? t("page.admin.key_consequence") : undefined);
+}
+
+export function passwordForm(person: Person, changed: Changed): void {
+  openDialog({
+    title: t("page.admin.new_password", { name: person.name }), icon: "key", size: "narrow", consequence: t("page.admin.password_consequence"),
+    body: [input("password", t("ui.admin.user.password"), "", { type: "password", required: true, autocomplete: "new-password" })],
+    primary: { words: t("ui.admin.form.save"), run: async (fields) => { await server.post(`/api/admin/users/${person.username}/password`, { password: String(fields.get("password") ?? "") }); say(changed); } },
+  });
+}
+
+export function revokeKeyForm(person: Person, changed: Changed): void {
+  const reasons = ["superseded", "key_compromise", "cessation_of_operation"].map((code): Choice => [code, t(`page.admin.revocation.${code}`)]);
+  openDialog({
+    title: t("page.admin.revoke_key", { name: person.name }), icon: "key", consequence: t("page.admin.revoke_key_consequence"),
+    body: [select("reason", t("ui.dialog.reason"), "superseded", reasons), h("p", { class: "caption mono" }, person.signing_key.serial ?? "")],
+    primary: { words: t("page.admin.revoke_key_do"), isDanger: true, run: async (fields) => { await server.post(`/api/admin/users/${person.username}/signing-key/revoke`, { reason: text(fields, "reason") }); say(changed); } },
+  });
+}
