@@ -11,7 +11,7 @@ export function isBarred(item: WorklistItem, person: Me): boolean {
 }
 
 export function isHeldByAnother(item: WorklistItem, person: Me): boolean {
-  return item.claimed_by_id !== null && item.claimed_by_id !== person.accountId;
+  return item.state === "IN PROGRESS" && item.claimed_by_id !== person.accountId;
 }
 
 export function row(item: WorklistItem, person: Me): HTMLElement {
@@ -64,17 +64,17 @@ function imageCell(item: WorklistItem): HTMLElement {
 }
 
 function stateCell(item: WorklistItem, person: Me): HTMLElement {
-  const isMine = item.claimed_by_id === person.accountId;
+  const isHeld = item.state === "IN PROGRESS";
   if (isBarred(item, person)) return h("span", { class: "c-state", role: "gridcell" }, icon("lock", 14), t("ui.worklist.own_report"));
-  if (isMine) return h("span", { class: "c-state mine", role: "gridcell" }, icon("lock", 14), t("ui.status.mine"));
-  if (item.claimed_by) {
+  if (isHeld && item.claimed_by_id === person.accountId) return h("span", { class: "c-state mine", role: "gridcell" }, icon("lock", 14), t("ui.status.mine"));
+  if (isHeld && item.claimed_by) {
     return h("span", { class: "c-state", role: "gridcell" }, icon("lock", 14), h("span", {}, item.claimed_by), h("small", { class: "tx3" }, t("ui.status.reading")));
   }
   if (item.status === "receiving") return h("span", { class: "c-state amber", role: "gridcell" }, icon("download", 14), t("ui.status.receiving"));
   if (item.status === "returned_for_edit") return h("span", { class: "c-state amber", role: "gridcell" }, icon("return", 14), t("ui.status.returned_for_edit"));
   if (item.assigned_to_id === person.accountId) return h("span", { class: "c-state mine", role: "gridcell" }, h("i", { class: "dot" }), t("ui.status.assigned_to_me"));
   const words = item.assigned_to && item.status === "waiting" ? t("ui.status.assigned_to", { name: item.assigned_to }) : t(`ui.status.${item.status}`);
-  const isSigned = item.ended_at !== null;
+  const isSigned = SIGNED.includes(item.status);
   return h("span", { class: `c-state${isSigned ? " green" : ""}`, role: "gridcell" }, isSigned ? icon("check", 14) : h("i", { class: "dot ring" }), words);
 }
 
