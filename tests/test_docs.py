@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,22 @@ def test_links_lead_to_files(path: Path) -> None:
         if "://" in name or name.startswith(("mailto:", "docs/screens/", "screens/")):
             continue  # screens are made by `make screens`
         assert (path.parent / name).exists(), f"{path.name}: {name}"
+
+
+def test_every_dependency_is_explained() -> None:
+    written = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    asked = (ROOT / "requirements" / "run.in").read_text("utf-8")
+    for name in re.findall(r"^([a-z0-9-]+)", asked, re.MULTILINE):
+        assert f"| `{name}` |" in written, name
+
+
+def test_what_users_install_may_be_used_by_anybody() -> None:
+    lock = (ROOT / "requirements" / "run.lock").read_text("utf-8")
+    for name in re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE):
+        try:
+            about = distribution(name).metadata
+        except PackageNotFoundError:  # for another system
+            continue
+        said = [about.get("License-Expression") or "", *(about.get_all("Classifier") or [])]
+        strong = [text for text in said if re.search(r"(?<![L\w])A?GPL|Affero|GNU General", text)]
+        assert strong == [], name
