@@ -1,6 +1,7 @@
 """Queries for reports and deliveries. [store]"""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +15,12 @@ def latest(session: Session, report_uid: str) -> Report | None:
     return session.scalar(
         select(Report).where(Report.report_uid == report_uid).order_by(Report.revision.desc()).limit(1)
     )
+
+
+def saved_at(session: Session, report_uid: str) -> datetime | None:
+    """When a report was last written."""
+    found = latest(session, report_uid)
+    return found.updated_at if found else None
 
 
 def versions(session: Session, report_uid: str) -> Sequence[Report]:

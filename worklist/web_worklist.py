@@ -36,7 +36,7 @@ register_codes(
     {
         "already_claimed": 409, "workitem_ended": 409, "not_claimed": 409, "stale": 409, "own_report": 409,
         "workitem_illegal_move": 409, "reason_missing": 422, "reader_unknown": 422, "order_not_found": 404,
-        "order_taken": 409, "study_conflict": 409,
+        "order_taken": 409, "study_conflict": 409, "study_receiving": 409,
     }
 )  # fmt: skip
 
@@ -210,6 +210,20 @@ def reassign(uid: str) -> dict[str, Any]:
     with write() as session:
         item = workitem_service.reassign(session, actor(), uid, body["to"], body["reason"], now())
         return {"workitem_uid": item.workitem_uid, "replaced_by": item.workitem_uid if item.replaces == uid else None}
+
+
+@worklist.post("/api/workitems/<uid>/takeover")
+@route_needs(
+    Act.WORKITEM_REASSIGN, summary="Take over work that its holder left lying: 15 min without a saved word, or closed",
+    body=REASON, answers={200: "the successor, claimed", 409: "its holder is at it"},
+)  # fmt: skip
+def take_over(uid: str) -> dict[str, Any]:
+    body = read_json(REASON)
+    with write() as session:
+        item, transaction_uid = workitem_service.take_over(
+            session, actor(), uid, body["reason"], now(), last_saved_at=adapter("report_saved_at")
+        )
+        return {"replaced_by": item.workitem_uid, "transaction_uid": transaction_uid}
 
 
 @worklist.post("/api/workitems/<uid>/dismiss")

@@ -13,6 +13,7 @@ from werkzeug.http import parse_cookie
 
 from pacs_bridge.blobs import write_durable
 from reports import pdf, sign
+from reports import store as report_store
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
 from reports.verification import VerifyDesk
@@ -52,6 +53,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
     adapters: dict[str, Callable[..., Any]] = {
         "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
         "report_of_workitem": report_of_workitem, "published_report": published_report,
+        "report_saved_at": report_store.saved_at,
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
         "verify_code": VerifyDesk(roof.db).look_up, "failing_parts": partial(failing_parts, roof),

@@ -1,9 +1,11 @@
 """Reading work is claimed, released, reassigned, completed. [service]
 
-Claims race: every move is one UPDATE that still finds the state it read, so one of two wins.
+Claims race: every move is one UPDATE that still finds the state it read, so one of two wins. Whoever writes
+for a workitem they hold locks its row first, so that drafts, releases and signatures come one after another.
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -13,23 +15,32 @@ from worklist.access import Act, Actor, Refused, check
 from worklist.access_store import visible_studies
 from worklist.account_tables import Account
 from worklist.base import audit
+from worklist.base.db import insert_once
+from worklist.study import InputReadiness
 from worklist.tables import BreakGlass, Study, Viewing, Workitem
 from worklist.uid import new_uid
 from worklist.workitem import IllegalMove, WorkitemMove, WorkitemState, WorkitemStep, moved
 
 READING_ROLES = ("reader", "reviewer", "trainee")
+TAKE_OVER_AFTER = timedelta(minutes=15)  # without a saved word since the claim
 
 
 def workitem_in_sight(
-    session: Session, actor: Actor, act: Act, workitem_uid: str, now: datetime
+    session: Session, actor: Actor, act: Act, workitem_uid: str, now: datetime, *, lock: bool = False
 ) -> tuple[Workitem, Study]:
-    """The workitem and its study. Raises Refused("forbidden" | "not_found")."""
+    """The workitem and its study; with ``lock`` nobody else moves it until the transaction ends.
+
+    Raises Refused("forbidden" | "not_found").
+    """
     check(actor, act)
-    row = session.execute(
+    query = (
         select(Workitem, Study)
         .join(Study, Study.id == Workitem.study_id)
         .where(Workitem.workitem_uid == workitem_uid, visible_studies(actor, now))
-    ).first()
+    )
+    if lock:
+        query = query.with_for_update(of=Workitem, key_share=True).execution_options(populate_existing=True)
+    row = session.execute(query).first()
     if row is None:
         raise Refused("not_found")
     return row[0], row[1]
@@ -39,13 +50,11 @@ def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> s
     """Take the work; the new Transaction UID (PS3.4 CC.2.1). The holder claiming again gets the same one.
 
     Raises Refused: "already_claimed" (holder=name), "workitem_ended" (state), "own_report" (a doctor does
-    not verify their own report), "stale", "forbidden" where the step asks for another role.
+    not verify their own report), "stale", "forbidden" where the step asks for another role or the study for
+    another qualification: broken glass lets read, not report.
     """
     workitem, study = workitem_in_sight(session, actor, Act.WORKITEM_CLAIM, workitem_uid, now)
-    if workitem.step == WorkitemStep.VERIFICATION:
-        check(actor, Act.REPORT_VERIFY)
-        if workitem.excluded_performer == actor.account_id:
-            raise Refused("own_report")
+    _check_performer(actor, workitem, study)
     if workitem.state == WorkitemState.IN_PROGRESS and workitem.actual_performer == actor.account_id:
         return workitem.transaction_uid or ""
     _refuse_unless_free(session, workitem)
@@ -68,6 +77,15 @@ def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> s
     return transaction_uid
 
 
+def _check_performer(actor: Actor, workitem: Workitem, study: Study) -> None:
+    if study.kind not in actor.kinds:
+        raise Refused("forbidden", act=str(Act.WORKITEM_CLAIM))
+    if workitem.step == WorkitemStep.VERIFICATION:
+        check(actor, Act.REPORT_VERIFY)
+        if workitem.excluded_performer == actor.account_id:
+            raise Refused("own_report")
+
+
 def _refuse_unless_free(session: Session, workitem: Workitem) -> None:
     if workitem.state == WorkitemState.IN_PROGRESS:
         holder = session.get_one(Account, workitem.actual_performer)
@@ -77,8 +95,11 @@ def _refuse_unless_free(session: Session, workitem: Workitem) -> None:
 
 
 def held(session: Session, actor: Actor, act: Act, workitem_uid: str, now: datetime) -> tuple[Workitem, Study]:
-    """A workitem that the actor holds. Raises Refused("not_claimed" | "already_claimed" | "workitem_ended")."""
-    workitem, study = workitem_in_sight(session, actor, act, workitem_uid, now)
+    """A workitem that the actor holds, its row locked.
+
+    Raises Refused("not_claimed" | "already_claimed" | "workitem_ended").
+    """
+    workitem, study = workitem_in_sight(session, actor, act, workitem_uid, now, lock=True)
     if workitem.state == WorkitemState.SCHEDULED:
         raise Refused("not_claimed")
     if workitem.state != WorkitemState.IN_PROGRESS:
@@ -138,7 +159,7 @@ def reassign(
     """
     if not reason.strip():
         raise Refused("reason_missing")
-    workitem, study = workitem_in_sight(session, actor, Act.WORKITEM_REASSIGN, workitem_uid, now)
+    workitem, study = workitem_in_sight(session, actor, Act.WORKITEM_REASSIGN, workitem_uid, now, lock=True)
     reader = session.scalar(select(Account).where(Account.username == to_username, Account.enabled.is_(True)))
     needed = ("reviewer",) if workitem.step == WorkitemStep.VERIFICATION else READING_ROLES
     if reader is None or reader.role not in needed or study.kind not in reader.kinds:
@@ -158,26 +179,71 @@ def reassign(
     return item
 
 
+def take_over(
+    session: Session, actor: Actor, workitem_uid: str, reason: str, now: datetime,
+    *, last_saved_at: Callable[[Session, str], datetime | None],
+) -> tuple[Workitem, str]:
+    """Work that its holder left lying becomes the actor's: the successor with the draft, and its Transaction UID.
+
+    Left lying: nothing saved for TAKE_OVER_AFTER since the claim, or the holder's account is closed.
+    ``last_saved_at`` says when a report was last written (the report package knows).
+    Raises Refused: "already_claimed" (holder, take_over_at) too early, "reason_missing", and as ``claim``.
+    """
+    if not reason.strip():
+        raise Refused("reason_missing")
+    workitem, study = workitem_in_sight(session, actor, Act.WORKITEM_REASSIGN, workitem_uid, now, lock=True)
+    _check_performer(actor, workitem, study)
+    if workitem.state == WorkitemState.SCHEDULED:
+        raise Refused("not_claimed")
+    if workitem.state != WorkitemState.IN_PROGRESS:
+        raise Refused("workitem_ended", state=workitem.state)
+    saved_at = last_saved_at(session, workitem.report_uid) if workitem.report_uid else None
+    _refuse_while_held(session, workitem, saved_at, now)
+    move(session, workitem, WorkitemMove.RELEASE, now, reason)
+    item = successor(session, workitem, now, scheduled_performer=actor.account_id)
+    tell(session, actor, "taken_over", "workitem.take_over", workitem, study, now, replaced_by=item.workitem_uid)
+    return item, claim(session, actor, item.workitem_uid, now)
+
+
+def _refuse_while_held(session: Session, workitem: Workitem, saved_at: datetime | None, now: datetime) -> None:
+    holder = session.get_one(Account, workitem.actual_performer)
+    claimed_at = workitem.claimed_at or workitem.created_at
+    free_at = max(claimed_at, saved_at or claimed_at) + TAKE_OVER_AFTER
+    if holder.enabled and now < free_at:
+        raise Refused("already_claimed", holder=holder.name, take_over_at=free_at.isoformat())
+
+
 def dismiss(session: Session, actor: Actor, workitem_uid: str, reason: str, now: datetime) -> None:
-    """End an addendum for which nothing has to be written. Raises Refused("reason_missing"), IllegalMove."""
+    """End an addendum for which nothing has to be written.
+
+    Raises Refused: "reason_missing", "study_receiving" (more late images may come); IllegalMove.
+    """
     if not reason.strip():
         raise Refused("reason_missing")
     workitem, study = held(session, actor, Act.WORKITEM_CLAIM, workitem_uid, now)
     if workitem.step != WorkitemStep.ADDENDUM:
         raise IllegalMove(WorkitemState(workitem.state), WorkitemMove.DISMISS)
+    if study.input_readiness != InputReadiness.READY:
+        raise Refused("study_receiving")
     move(session, workitem, WorkitemMove.DISMISS, now, reason)
     study.late_images_at = None
     tell(session, actor, "dismissed", "workitem.dismiss", workitem, study, now)
 
 
+def has_viewed(session: Session, actor: Actor, study: Study) -> bool:
+    """Whether it is written down already that the actor reads this study in this sitting."""
+    return session.get(Viewing, (actor.account_id, study.id, actor.sitting)) is not None
+
+
 def note_viewing(session: Session, actor: Actor, study: Study, now: datetime) -> bool:
     """Write down that the actor reads this study's images; one audit row per person, study and sitting."""
-    key = (actor.account_id, study.id, actor.sitting)
-    if session.get(Viewing, key) is not None:
+    if has_viewed(session, actor, study):
         return False
     first = session.scalar(select(Viewing.account_id).where(Viewing.study_id == study.id).limit(1)) is None
-    session.add(Viewing(account_id=key[0], study_id=key[1], sitting=key[2], first_at=now))
-    session.flush()
+    if not insert_once(
+        session, Viewing, account_id=actor.account_id, study_id=study.id, sitting=actor.sitting, first_at=now
+    ):
+        return False  # two requests of one page at once
     audit.record(
         session, now=now, actor=actor.username, role=actor.role, site=actor.site_code, act="study.view_images",
         object_type="study", object_uid=study.study_instance_uid,

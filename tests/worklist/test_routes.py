@@ -52,7 +52,7 @@ TABLE: dict[str, set[str] | str] = {
     "DELETE /api/tokens/<sitting>": {"admin"}, "GET /api/workitems/<uid>": SEES,
     "POST /api/workitems/<uid>/claim": READ, "POST /api/workitems/<uid>/conflicts/seen": READ,
     "POST /api/workitems/<uid>/dismiss": READ, "POST /api/workitems/<uid>/reassign": {"reader", "reviewer"},
-    "POST /api/workitems/<uid>/release": READ, "PUT /api/workitems/<uid>/report": READ,
+    "POST /api/workitems/<uid>/takeover": {"reader", "reviewer"}, "POST /api/workitems/<uid>/release": READ, "PUT /api/workitems/<uid>/report": READ,
     "POST /api/workitems/<uid>/report/prepare": {"reader", "reviewer"},
     "GET /api/workitems/<uid>/report/prepared/<int:version>/<kind>": {"reader", "reviewer"},
     "POST /api/workitems/<uid>/report/return": {"reviewer"}, "POST /api/workitems/<uid>/report/submit": {"reader", "reviewer"},

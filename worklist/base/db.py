@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import JSON, TypeDecorator
@@ -111,12 +112,23 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def insert_once(session: Session, table: type[Base], **values: Any) -> bool:
+    """Insert a row unless one with its key is there, also where another transaction inserts it just now."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table.__table__).values(**values).on_conflict_do_nothing()  # type: ignore[arg-type]
+    return session.execute(statement.returning(*table.__table__.primary_key)).first() is not None
+
+
 # Append-only streams (audit, events) must become visible in the order of their ids, or a reader
 # that remembers "the last id I saw" misses rows. SQLite has one writer anyway.
 _APPEND_LOCK = 0x7E1E4EAD
 
 
 def lock_append_order(session: Session) -> None:
-    """Make this transaction the only one that appends to ordered streams until it ends."""
+    """Make this transaction the only one that appends to ordered streams until it ends.
+
+    What was changed before is written first: whoever holds this lock must not wait for somebody's row.
+    """
+    session.flush()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _APPEND_LOCK})
