@@ -22,7 +22,7 @@ from pacs_bridge.objects import ObjectError, StudyIdentity
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord, Problem
 from pacs_bridge.spool import Spooled, SpoolFile
-from worklist import receive_service
+from worklist import settle_service
 from worklist.base import audit
 from worklist.inbox import IndexInbox
 from worklist.listen import make_inbox
@@ -76,7 +76,7 @@ class Importer:
         self._sender = Sender(site.id, SOURCE, None, 0)
         self._counts: dict[str, int] = {}
         with roof.db.write() as session:
-            self._association_id = receive_service.open_association(
+            self._association_id = settle_service.open_association(
                 session, device_id=None, site_id=site.id, calling_ae_title=SOURCE, called_ae_title="",
                 peer_address="", listener_run=run, now=roof.now(),
             )  # fmt: skip
@@ -85,7 +85,7 @@ class Importer:
         """The studies of this import are complete; one audit row says how much came in."""
         now = self._roof.now()
         with self._roof.db.write() as session:
-            receive_service.close_association(session, self._association_id, "released", now)
+            settle_service.close_association(session, self._association_id, "released", now)
             audit.record(
                 session, now=now, actor="system", role="", site="", act="objects.import", object_type="site",
                 object_uid=self._site.code, details=self._counts,

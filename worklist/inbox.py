@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, Peer, ReceivedObject
-from worklist import receive_service, store
+from worklist import receive_service, settle_service, store
 from worklist.base import audit
 from worklist.base.config import Settings
 from worklist.base.db import Database
@@ -46,7 +46,7 @@ class IndexInbox:
     def close_lost_associations(self) -> int:
         """At start: associations of earlier runs are over."""
         with self._db.write() as session:
-            return receive_service.close_lost_associations(session, self._listener_run, self._now())
+            return settle_service.close_lost_associations(session, self._listener_run, self._now())
 
     def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
         """The registered, enabled device of this AE title whose address range holds ``address``."""
@@ -63,7 +63,7 @@ class IndexInbox:
     def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:
         now = self._now()
         with self._db.write() as session:
-            association_id = receive_service.open_association(
+            association_id = settle_service.open_association(
                 session, device_id=peer.device_id, site_id=peer.site_id, calling_ae_title=calling_ae,
                 called_ae_title=called_ae, peer_address=address, listener_run=self._listener_run, now=now,
             )  # fmt: skip
@@ -80,7 +80,7 @@ class IndexInbox:
         with self._lock:
             self._senders.pop(association_id, None)
         with self._db.write() as session:
-            receive_service.close_association(session, association_id, outcome, self._now())
+            settle_service.close_association(session, association_id, outcome, self._now())
 
     def association_refused(self, calling_ae: str, called_ae: str, address: str, reason: str) -> None:
         with self._db.write() as session:
@@ -124,7 +124,7 @@ class IndexInbox:
         """
         with self._db.write() as session:
             site = session.get_one(Site, site_id)
-            association_id = receive_service.open_association(
+            association_id = settle_service.open_association(
                 session, device_id=None, site_id=site.id, calling_ae_title=source, called_ae_title="HTTP",
                 peer_address="", listener_run=self._listener_run, now=self._now(),
             )  # fmt: skip
@@ -133,7 +133,7 @@ class IndexInbox:
             filed = [self.file(sender, item) for item in received(association_id)]
         finally:
             with self._db.write() as session:
-                receive_service.close_association(session, association_id, "released", self._now())
+                settle_service.close_association(session, association_id, "released", self._now())
         return filed
 
 

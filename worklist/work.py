@@ -14,7 +14,7 @@ from pacs_bridge.scu import StoreResult, store_files
 from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
-from worklist import receive_service
+from worklist import settle_service
 from worklist.base import audit, outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
@@ -135,10 +135,10 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
 
     def settle(now: datetime) -> None:
         with roof.db.read() as session:
-            if not receive_service.anything_incomplete(session):
+            if not settle_service.anything_incomplete(session):
                 return
         with roof.db.write() as session:
-            receive_service.settle_due(session, now)
+            settle_service.settle_due(session, now)
 
     def forget(now: datetime) -> None:
         with roof.db.write() as session:

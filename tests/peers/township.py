@@ -23,7 +23,7 @@ from reports import pdf, sign, store
 from reports.certificate import open_authority
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
-from worklist import receive_service
+from worklist import receive_service, settle_service
 from worklist.access import Actor
 from worklist.account_tables import Account
 from worklist.base.config import Settings
@@ -68,18 +68,18 @@ class Township:
     def associate(self, ae_title: str) -> int:
         with self.roof.db.write() as session:
             device = session.scalars(select(Device).where(Device.ae_title == ae_title)).one()
-            return receive_service.open_association(
+            return settle_service.open_association(
                 session, device_id=device.id, site_id=device.site_id, calling_ae_title=ae_title,
                 called_ae_title="TELEREAD", peer_address="127.0.0.1", listener_run="listener:this-host:first", now=self.clock(),
             )  # fmt: skip
 
     def close(self, association_id: int) -> None:
         with self.roof.db.write() as session:
-            receive_service.close_association(session, association_id, "released", self.clock())
+            settle_service.close_association(session, association_id, "released", self.clock())
 
     def settle(self) -> int:
         with self.roof.db.write() as session:
-            return receive_service.settle_due(session, self.clock())
+            return settle_service.settle_due(session, self.clock())
 
     def study(self, folder: Path, ae_title: str = "QS_DR", **changes: Any) -> tuple[Study, Workitem]:
         """A demo examination, arrived and READY, and its open workitem."""

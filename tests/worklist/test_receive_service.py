@@ -20,7 +20,7 @@ from reports import store as report_store
 from tests.peers.dcmtk import require
 from tests.peers.instances import new_instance, write_instance
 from tests.peers.township import Township, township
-from worklist import admin_service, items_store, order_service, receive_service, store, workitem_service
+from worklist import admin_service, items_store, order_service, receive_service, settle_service, store, workitem_service
 from worklist.access import Refused
 from worklist.base import audit
 from worklist.base.audit import WorkflowEvent
@@ -468,8 +468,8 @@ def test_associations_of_a_dead_listener_are_closed_and_their_studies_settled(co
     study_id = county.receive(write_instance(folder), "QS_CT", association_id).study_id
     county.clock.forward(60)
     with county.roof.db.write() as session:
-        assert receive_service.close_lost_associations(session, "listener:other-host:next", county.clock()) == 0
-        assert receive_service.close_lost_associations(session, "listener:this-host:next", county.clock()) == 1
+        assert settle_service.close_lost_associations(session, "listener:other-host:next", county.clock()) == 0
+        assert settle_service.close_lost_associations(session, "listener:this-host:next", county.clock()) == 1
     assert readiness(county, study_id) == "READY"
     assert county.row(Association, association_id).outcome == "listener_stopped"
 
