@@ -122,7 +122,7 @@ export class Reading {
       quality: this.images ? this.images.quality() : null,
       seeConflicts: () => void this.seeConflicts(), goTo: (section) => editor(section).focus(),
     }));
-    byId("checks").hidden = !this.standing?.isOpen;
+    byId("checks").hidden = !this.standing?.isMine;
     if (this.images) showMeasures(this.images.measurements, this.images.active?.marks.active ?? null, (mark) => this.panel.insert(asText(mark.text)));
   }
 

@@ -78,7 +78,7 @@ export function noticesOf(detail: Detail, person: Me, hands: NoticeHands): Notic
   const unseen = detail.conflicts.filter((one) => !one.seen);
   if (unseen.length) made.push({ code: "conflict", tone: "red", icon: "alert", title: t("ui.worklist.conflict"), text: [...new Set(unseen.map((one) => t(`quarantine.${one.reason}`)))].join(" · "), action: isMine ? { words: t("page.reader.conflict_see"), run: hands.seeConflicts } : undefined });
   if (detail.late_images_at) made.push({ code: "late", tone: "red", icon: "alert", title: t("page.reader.late_title"), text: t("page.reader.late_text", { at: moment(detail.late_images_at) }), action: isMine && detail.step === "addendum" ? { words: t("page.reader.dismiss"), run: hands.dismiss } : undefined });
-  if (detail.input_readiness !== "READY") made.push({ code: "receiving", tone: "amber", icon: "download", title: t("ui.images.arriving", { n: t("ui.images.n", { n: detail.n_instances }) }), text: t("ui.read.receiving") });
+  if (detail.input_readiness !== "READY") made.push({ code: "receiving", tone: "amber", icon: "download", title: t("ui.images.arriving", { n: detail.n_instances }), text: t("ui.read.receiving") });
   if (detail.patient.name_is_doubtful) made.push({ code: "name", tone: "amber", icon: "info", title: detail.patient.name, text: t("page.reader.name_doubtful") });
   if (detail.replaced_by) made.push({ code: "replaced", tone: "amber", icon: "return", title: t("page.reader.replaced_title"), text: t("page.reader.replaced_text"), action: { words: t("ui.worklist.open"), run: () => hands.openSuccessor(detail.replaced_by ?? "") } });
   return made;

@@ -39,7 +39,7 @@ function sections({ texts, labels, goTo }: CheckInput): Check[] {
   const empty = SECTIONS.filter((section) => !texts[section].trim());
   if (empty.length === 0) return [gaps(texts) ?? { code: "sections", level: "ok", words: t("ui.report.check.sections") }];
   return empty.map((section) => ({
-    code: `empty_${section}`, level: "stop", words: t("ui.report.check.empty", { section: labels[section] }),
+    code: `empty_${section}`, level: "warn", words: t("ui.report.check.empty", { section: labels[section] }),
     action: { words: t("page.reader.go_there"), run: () => goTo(section) },
   }));
 }

@@ -47,7 +47,10 @@ export class EcgStage {
     byId("ecg-true-size").addEventListener("click", () => this.trueSize());
     byId("ecg-paper").addEventListener("click", () => this.paper());
     byId("tools").addEventListener("click", (event) => (event.target as Element).closest('[data-tool="reset"]') && this.trueSize());
-    this.#sheet.onChange = () => this.#scaleWords();
+    this.#sheet.onChange = () => {
+      this.#scaleWords();
+      this.#matchPrior();
+    };
   }
 
   #choices(id: string, labels: readonly string[], choose: (index: number) => void, unit = ""): void {
@@ -100,7 +103,10 @@ export class EcgStage {
     byId("ecg-prior").hidden = !this.#prior || this.#isPriorHidden;
     if (!this.#prior || this.#isPriorHidden) return;
     const drawn = await this.#ask(this.#prior.study_instance_uid).catch(() => null);
-    if (drawn && asked === this.#asked) this.#priorSheet.show(drawn.svg);
+    if (drawn && asked === this.#asked) {
+      this.#priorSheet.show(drawn.svg);
+      this.#matchPrior();
+    }
     if (!drawn) byId("ecg-prior").hidden = true;
   }
 
@@ -122,8 +128,16 @@ export class EcgStage {
     button.setAttribute("aria-pressed", String(this.#sheet.scale === "true"));
   }
 
+  /** A millimetre is as long on the prior as on the present sheet, at every size. */
+  #matchPrior(): void {
+    const factor = this.#sheet.pxPerMm / this.#priorSheet.pxPerMm;
+    if (this.#priorSheet.drawing && (this.#priorSheet.scale !== "free" || Math.abs(factor - 1) > 1e-4)) this.#priorSheet.zoom(factor);
+  }
+
   trueSize(): void {
-    for (const sheet of [this.#sheet, this.#priorSheet]) if (sheet.drawing) sheet.scale === "true" ? sheet.fit() : sheet.trueSize();
+    if (!this.#sheet.drawing) return;
+    if (this.#sheet.scale === "true") this.#sheet.fit();
+    else this.#sheet.trueSize();
   }
 
   paper(): void {

@@ -2,7 +2,7 @@
 import { t } from "../i18n.ts";
 import { bindImageKeys, type DisplayStudy, type Engine, type Labels, type Measurement, perform, startEngine, type ToolName, Viewport } from "../engine/engine.ts";
 import { ApiError, server } from "../server.ts";
-import { exam, moment, sexAndAge, siteName } from "../ui/format.ts";
+import { exam, fullDate, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { type Detail, isFilm, type Prior } from "./detail.ts";
 import { arrange, firstLayout, type Hang, hangsOf, isPending, type Layout, LAYOUTS, PANES } from "./read_hanging.ts";
@@ -39,6 +39,7 @@ export class Images {
 
   constructor(readonly studyUid: string) {
     bindImageKeys(() => (document.querySelector("#dialogs > *") ? null : this.active));
+    this.setTool(this.tool);
     byId("tools").addEventListener("click", (event) => this.#press((event.target as Element).closest<HTMLElement>(".tool")?.dataset["tool"] ?? ""));
     byId("layouts").addEventListener("click", (event) => {
       const layout = (event.target as Element).closest<HTMLElement>("button")?.dataset["layout"];
@@ -201,7 +202,7 @@ export class Images {
     const at = detail.acquired_at ?? detail.received_at;
     return {
       name: detail.patient.name, detail: sexAndAge(detail.patient), patientId: detail.patient.patient_id ?? "", site: siteName(detail.originating_site),
-      heading: prior ? priorHeading(prior, detail) : this.priors.length ? { word: t("ui.read.current"), text: moment(at) } : null,
+      heading: prior ? priorHeading(prior, detail) : this.priors.length ? { word: t("ui.read.current"), text: `${fullDate(at)} ${time(at)}` } : null,
     };
   }
 

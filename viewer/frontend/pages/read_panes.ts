@@ -1,8 +1,8 @@
 /** The tabs beside the report: the order, the prior reports, and how far a signed report is on its way back. */
-import { language, t } from "../i18n.ts";
+import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { deliveryTrack } from "../ui/deliverytrack.ts";
-import { date, exam, fullDate, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
+import { exam, fullDate, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import { SIGNED } from "../ui/item.ts";
 import type { Delivery, Detail, Prior } from "./detail.ts";
@@ -104,13 +104,18 @@ export async function showReturn(detail: Detail): Promise<void> {
   const signers = detail.report?.signed_at ? [detail.report.author, detail.report.verifier].filter(Boolean).join(" / ") : "";
   fill(byId("return-list"),
     detail.report?.signed_at && h("li", {}, h("span", { class: "tx2" }, `${signers} · ${moment(detail.report.signed_at)}`), detail.report.pdf && h("a", { class: "link", href: detail.report.pdf, target: "_blank", rel: "noopener" }, t("page.reader.open_pdf"))),
-    ...deliveries.map((one) => h("li", {}, h("span", { class: "tx2" }, `${t(`ui.channel.${one.channel}`)}${deliveries.some((other) => other.document_version !== one.document_version) ? ` v${one.document_version}` : ""}`), deliveryTrack(one.state), h("span", { class: "caption grow num" }, deliveryMoment(one) || (one.last_error ?? "")))));
+    ...deliveries.map((one) => h("li", {}, h("span", { class: "tx2" }, `${t(`ui.channel.${one.channel}`)}${deliveries.some((other) => other.document_version !== one.document_version) ? ` v${one.document_version}` : ""}`), deliveryTrack(one.state), h("span", { class: "caption grow num" }, deliveryMoment(one) || errorWords(one.last_error)))));
 }
 
 export function priorHeading(prior: Prior, detail: Detail): { word: string; text: string } {
-  return { word: t("page.reader.prior"), text: `${fullDate(prior.acquired_at)} · ${ageOf(prior.acquired_at, detail.acquired_at ?? detail.received_at)}` };
+  const age = ageOf(prior.acquired_at, detail.acquired_at ?? detail.received_at);
+  // On a narrow screen two pictures side by side leave room for the date alone; the age stands on the prior's card.
+  return { word: t("page.reader.prior"), text: innerWidth < 1500 && detail.kind === "image" ? fullDate(prior.acquired_at) : `${fullDate(prior.acquired_at)} · ${age}` };
 }
 
-export function dateLabel(prior: Prior): string {
-  return language() === "en" ? fullDate(prior.acquired_at) : date(prior.acquired_at);
+/** A code that nobody put into words is shown as itself. */
+function errorWords(code: string | null): string {
+  if (!code) return "";
+  const words = t(`transfer.${code}`);
+  return words === `transfer.${code}` ? code : words;
 }

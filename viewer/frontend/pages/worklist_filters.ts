@@ -95,7 +95,7 @@ function show(filters: Filters): void {
   press(rail, "[data-mine]", (button) => button.dataset["mine"] === filters.mine);
   press(rail, "[data-open]", () => filters.isUnmatched);
   press(byId("filter-kind"), "button", (button) => button.dataset["kind"] === filters.kind);
-  byId("filter-open").setAttribute("aria-pressed", String(filters.isOpenOnly));
+  byId("filter-open").setAttribute("aria-pressed", String(filters.isOpenOnly && !["to_verify", "signed_today"].includes(filters.mine)));
 }
 
 function count(items: WorklistItem[], nShown: number, person: Me): void {

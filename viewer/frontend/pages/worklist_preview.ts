@@ -102,7 +102,7 @@ function notices(item: WorklistItem & { conflicts?: Detail["conflicts"] }): Chil
   }
   if (item.late_images_at) made.push(h("div", { class: "banner red note" }, icon("alert"), h("p", {}, h("b", {}, t("page.reader.late_title")), ` ${moment(item.late_images_at)}`)));
   if (item.patient.name_is_doubtful) made.push(h("div", { class: "banner amber note" }, icon("info"), h("p", {}, t("page.reader.name_doubtful"))));
-  if (item.input_readiness !== "READY") made.push(h("div", { class: "banner amber note" }, icon("download"), h("p", {}, t("ui.images.arriving", { n: t("ui.images.n", { n: item.n_instances }) }))));
+  if (item.input_readiness !== "READY") made.push(h("div", { class: "banner amber note" }, icon("download"), h("p", {}, t("ui.images.arriving", { n: item.n_instances }))));
   return made;
 }
 
@@ -147,7 +147,7 @@ function why(item: WorklistItem, person: Me): HTMLElement {
   const lines = [
     h("span", {}, h("b", { class: "tx1" }, t(`ui.lane.${item.lane}`)), ` · ${t(`ui.priority.${item.order.priority}`)} · ${t(`ui.worklist.target.${item.lane}`)}`),
     t("page.reader.why_due", { due: time(item.due_at), arrived: moment(item.received_at) }),
-    item.input_readiness === "READY" ? t("page.reader.why_complete", { n: item.n_instances }) : t("ui.images.arriving", { n: t("ui.images.n", { n: item.n_instances }) }),
+    item.input_readiness === "READY" ? t("page.reader.why_complete", { n: item.n_instances }) : t("ui.images.arriving", { n: item.n_instances }),
     isBarred(item, person) ? t("page.reader.why_own") : item.claimed_by ? t("ui.worklist.claimed_by", { name: item.claimed_by }) : assigned,
   ];
   return section(t("ui.worklist.preview.why"), h("ol", {}, ...lines.map((line) => h("li", {}, line))));

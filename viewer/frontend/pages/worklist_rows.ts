@@ -81,7 +81,10 @@ export class Rows {
   select(uid: string, isByKey: boolean): void {
     this.#mark(uid);
     const element = this.#kept.get(uid)?.element;
-    if (isByKey && element) keepInView(this.#scroller, element);
+    if (!isByKey || !element) return;
+    // Enter is now for the row, not for the button that was pressed last.
+    this.#scroller.focus({ preventScroll: true });
+    keepInView(this.#scroller, element);
   }
 
   #mark(uid: string): void {

@@ -3,7 +3,7 @@ import { t } from "../i18n.ts";
 import { countdown } from "./countdown.ts";
 import { exam, modality, sexAndAge, siteName, time } from "./format.ts";
 import { type Child, h, icon } from "./h.ts";
-import { LANE_ICONS, LANE_TONES, type Lane, type Me, type WorklistItem } from "./item.ts";
+import { LANE_ICONS, LANE_TONES, type Lane, type Me, SIGNED, type WorklistItem } from "./item.ts";
 
 /** Whether this person may take it: not the author's own verification, not held by another. */
 export function isBarred(item: WorklistItem, person: Me): boolean {
