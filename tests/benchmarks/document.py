@@ -7,24 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_EMPTY = """# Benchmarks
-
-Written by `make bench` and `make campaign`; not by hand.
-
-## Numbers
-
-<!-- bench:start -->
-<!-- bench:end -->
-
-## Campaigns
-
-One line per campaign, the newest last. The same seed gives the same instances and the same plan of kills.
-
-<!-- campaigns:start -->
-| when (UTC) | commit | machine | campaign | result |
-|---|---|---|---|---|
-<!-- campaigns:end -->
-"""
 
 
 def commit() -> str:
@@ -50,7 +32,7 @@ def now() -> str:
 
 
 def _text() -> str:
-    return DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else _EMPTY
+    return DOCUMENT.read_text("utf-8")
 
 
 def replace_section(name: str, content: str) -> None:
@@ -67,5 +49,4 @@ def append_row(name: str, *cells: str) -> None:
 
 
 def _write(text: str) -> None:
-    DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(text, "utf-8")
