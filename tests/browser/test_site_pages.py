@@ -143,7 +143,7 @@ def test_a_suggested_order_is_confirmed_by_a_person(product: Product, open_page:
     card.locator("button").click()
     expect(page.locator(".dialog .compare")).to_contain_text("QS-0301")
     page.locator(".dialog footer .btn.primary").click()
-    expect(page.locator("#sent-rows tr", has_text="邓广林")).to_contain_text(order["accession_number"], timeout=5000)
+    expect(page.locator("#sent-rows tr[data-study]", has_text="邓广林")).to_contain_text(order["accession_number"], timeout=5000)
     item = product.api("tech").get(f"/api/worklist?study_instance_uid={study_uid}")["items"][0]
     assert (item["order"]["order_uid"], item["lane"]) == (order["order_uid"], "emergency")
 

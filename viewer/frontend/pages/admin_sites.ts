@@ -24,6 +24,7 @@ export class SitesPane {
   #devices: Device[] = [];
   #selected = "";
   #factsMark = "";
+  readonly #echoes = new Map<string, { tone: string; words: string }>();
   readonly #siteRows = new KeyedRows(byId("site-list"));
   readonly #deviceRows = new KeyedRows(byId("device-rows"));
   readonly #queueRows = new KeyedRows(byId("site-delivery-rows"));
@@ -82,7 +83,7 @@ export class SitesPane {
   }
 
   #drawFacts(site: Site): void {
-    const mark = JSON.stringify(site);
+    const mark = JSON.stringify([site, this.#echoes.get(site.code)]);
     if (mark === this.#factsMark) return;
     this.#factsMark = mark;
     const others = site.signatures_by_modality["*"] ?? 1;
@@ -99,22 +100,26 @@ export class SitesPane {
   }
 
   #returnAddress(site: Site): HTMLElement {
-    const result = h("span", { class: "echo", role: "status" });
-    const button = h("button", { class: "link", type: "button", id: "echo" }, t("page.admin.test"));
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      fill(result, t("page.admin.testing"));
-      try {
-        const found = await server.post<Echo>(`/api/admin/sites/${site.code}/echo`);
-        const isWell = found.outcome === "accepted";
-        fill(result, h("span", { class: `pair ${isWell ? "green" : "red"}` }, h("i", { class: "dot" }),
-          isWell ? `${found.duration_ms}\u00a0ms` : outcomeWords([found.outcome, found.status ?? ""].join(" ").trim())));
-      } catch (error) {
-        fill(result, h("span", { class: "red" }, words(error)));
-      }
-      button.disabled = false;
-    });
-    return h("span", { class: "pair" }, h("span", { class: "mono" }, `${site.return_ae_title}@${site.return_host}:${site.return_port}`), button, result);
+    const known = this.#echoes.get(site.code);
+    const button = h("button", { class: "link", type: "button", id: "echo", disabled: known?.words === t("page.admin.testing"), onclick: () => void this.#test(site.code) }, t("page.admin.test"));
+    const result = known && h("span", { class: `pair ${known.tone}` }, known.tone && h("i", { class: "dot" }), known.words);
+    return h("span", { class: "pair" }, h("span", { class: "mono" }, `${site.return_ae_title}@${site.return_host}:${site.return_port}`), button, h("span", { class: "echo", role: "status" }, result));
+  }
+
+  /** What was found stays beside the address, however often the page looks anew. */
+  async #test(code: string): Promise<void> {
+    const say = (tone: string, text: string): void => {
+      this.#echoes.set(code, { tone, words: text });
+      if (this.#site) this.#drawFacts(this.#site);
+    };
+    say("", t("page.admin.testing"));
+    try {
+      const found = await server.post<Echo>(`/api/admin/sites/${code}/echo`);
+      if (found.outcome === "accepted") say("green", `${found.duration_ms}\u00a0ms`);
+      else say("red", outcomeWords([found.outcome, found.status ?? ""].join(" ").trim()));
+    } catch (error) {
+      say("red", words(error));
+    }
   }
 
   #deviceRow(device: Device, site: Site): HTMLElement {

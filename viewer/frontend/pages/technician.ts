@@ -43,7 +43,7 @@ class TechnicianPage {
 
   constructor() {
     this.#filter = segment(byId("sent-filter"), "filter", () => this.#draw());
-    startUploads({ openOrders: () => this.#orders, draft: () => this.#form.patient(), done: () => this.#form.clear() });
+    startUploads({ openOrders: () => this.#waiting(), draft: () => this.#form.patient(), done: () => this.#form.clear() });
     this.#connectSearch();
     setInterval(() => {
       for (const element of document.querySelectorAll<HTMLElement>("[data-time-left]")) refreshTimeLeft(element);
@@ -79,9 +79,15 @@ class TechnicianPage {
     return this.#studies.list().filter((item) => fullDate(item.received_at) === today || !isSigned(item));
   }
 
+  /** Requests without images; one whose study has just come no longer waits, whatever the last answer said. */
+  #waiting(): OpenOrder[] {
+    const arrived = new Set(this.#studies.list().map((item) => item.order.order_uid));
+    return this.#orders.filter((order) => !arrived.has(order.order_uid));
+  }
+
   #draw(): void {
     const items = this.#found ?? this.#today();
-    const orders = this.#found ? this.#orders.filter((order) => matches(order, this.#query)) : this.#orders;
+    const orders = this.#waiting().filter((order) => !this.#found || matches(order, this.#query));
     const groups: Record<Filter, WorklistItem[]> = {
       all: items,
       todo: items.filter(needsAction),
