@@ -10,6 +10,7 @@ from reports.delivery import DeliveryMove, DeliveryState, moved, report_progress
 from reports.tables import Delivery, DeliveryAttempt, Report
 from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit, outbox
+from worklist.status import SIGNED_STATUSES
 from worklist.tables import Site, Study
 from worklist.uid import new_uid
 
@@ -38,11 +39,18 @@ def promise_deliveries(session: Session, report: Report, study: Study, now: date
 
 
 def _note_progress(session: Session, report: Report, study: Study) -> None:
-    """What the study shows of its report's way back; a preliminary report does not count as returned."""
-    newest = store.latest(session, report.report_uid)
+    """What the study shows of its report's way back; a preliminary report does not count as returned.
+
+    The study is locked first: of two channels that move at once the second sees what the first has done.
+    """
+    session.flush()
+    session.refresh(study, ["report_status"], with_for_update={"key_share": True})
+    newest = store.latest_published(session, report.report_uid)
     if newest is None or newest.id != report.id or report.status == "PRELIM":
         return
-    study.report_status = report_progress({row.channel: row.state for row in store.deliveries_of(session, report.id)})
+    if study.report_status in SIGNED_STATUSES:  # else a later version has been begun and is shown instead
+        states = session.execute(select(Delivery.channel, Delivery.state).where(Delivery.report_id == report.id))
+        study.report_status = report_progress(dict(row._tuple() for row in states))
 
 
 def begin_attempt(session: Session, delivery_id: int, now: datetime) -> Delivery | None:

@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from pacs_bridge.objects import ECG_REPORT, RADIOLOGY_REPORT, StudyIdentity, encapsulated_pdf
+from pacs_bridge.objects import ECG_REPORT, RADIOLOGY_REPORT, ObjectError, StudyIdentity, encapsulated_pdf
 from pacs_bridge.scu import StoreResult, store_files
 from reports import delivery_service
 from reports.tables import Delivery, Report
@@ -20,7 +21,7 @@ from worklist.base.i18n import translate
 from worklist.base.outbox import Job
 from worklist.base.seal import seal
 from worklist.ready import tell_ready
-from worklist.retry import GiveUp, Retry, next_attempt
+from worklist.retry import GiveUp, Retry, code_of, next_attempt
 from worklist.roof import Roof
 from worklist.tables import Instance, Order, Patient, Series, Site, Study
 from worklist.worker import Tick, Worker
@@ -53,7 +54,9 @@ class Handlers:
             self._tell_when_all_derived(session, row)
 
     def _tell_when_all_derived(self, session: Session, instance: Instance) -> None:
+        """The study is locked before its instances are counted: of the last two at once one sees the other."""
         study_id = session.get_one(Series, instance.series_id).study_id
+        session.execute(select(Study.id).where(Study.id == study_id).with_for_update(key_share=True))
         pending = session.scalar(
             select(func.count(Instance.id))
             .join(Series, Series.id == Instance.series_id)
@@ -67,12 +70,10 @@ class Handlers:
         """Send one report version to its site; finished after the peer's answer, so a killed worker sends again."""
         delivery_id, now = job.payload["delivery_id"], self._roof.now()
         with self._roof.db.write() as session:
-            delivery = delivery_service.begin_attempt(session, delivery_id, now)
-            if delivery is None:
+            if delivery_service.begin_attempt(session, delivery_id, now) is None:
                 return
-            prepared = self._object(session, delivery)
-        result = self._send(*prepared)
-        wait = None if _is_final(result) else next_attempt(job.n_attempts)
+        result, is_final = self._result(delivery_id)
+        wait = None if is_final else next_attempt(job.n_attempts)
         now = self._roof.now()
         with self._roof.db.write() as session:
             accepted = delivery_service.end_attempt(
@@ -84,6 +85,23 @@ class Handlers:
         if wait is None:
             raise GiveUp(result.outcome)
         raise Retry(result.outcome, now + wait)
+
+    def _result(self, delivery_id: int) -> tuple[StoreResult, bool]:
+        """What became of it, and whether trying again is in vain.
+
+        What keeps us from sending is an outcome too: it is shown with the delivery.
+        """
+        try:
+            with self._roof.db.read() as session:
+                prepared = self._object(session, session.get_one(Delivery, delivery_id))
+            result = self._send(*prepared)
+        except SQLAlchemyError:
+            raise  # nothing was tried; the job runs again
+        except (GiveUp, ObjectError) as error:
+            return StoreResult(Path(), error.code), True
+        except Exception as error:
+            return StoreResult(Path(), code_of(error)[:32]), False
+        return result, result.outcome in _FINAL_OUTCOMES or result.status in _FINAL_STATUSES
 
     def _object(self, session: Session, delivery: Delivery) -> tuple[bytes, str, int, str]:
         """The Encapsulated PDF and where it goes."""
@@ -123,10 +141,6 @@ def _identity(study: Study, patient: Patient, order: Order, site: Site, zone: Zo
         accession_number=study.accession_number or order.accession_number, study_description=study.description,
         issuer_of_patient_id=site.code,
     )  # fmt: skip
-
-
-def _is_final(result: StoreResult) -> bool:
-    return result.outcome in _FINAL_OUTCOMES or result.status in _FINAL_STATUSES
 
 
 def make_worker(roof: Roof, pool: DerivePool) -> Worker:
