@@ -79,3 +79,9 @@ def test_what_users_install_may_be_used_by_anybody() -> None:
         said = [about.get("License-Expression") or "", *(about.get_all("Classifier") or [])]
         strong = [text for text in said if re.search(r"(?<![L\w])A?GPL|Affero|GNU General", text)]
         assert strong == [], name
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_the_files_that_are_named_exist(path: Path) -> None:
+    named = re.findall(r"`([\w-]+(?:/[\w.-]+)+\.(?:py|md|in|json|typ))`", path.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists() and "static/dist" not in name] == []
