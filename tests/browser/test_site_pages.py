@@ -230,7 +230,7 @@ def test_an_administrator_sends_a_report_again(product: Product, open_page: Any,
     expect(page.locator("#delivery-detail")).to_contain_text("对端连不上")
     with storescp(tmp_path / "pacs", "QS_PACS", port=product.return_port) as pacs:
         page.click("#resend")
-        until(lambda: pacs.files(), 15, "the report at the township")
+        until(pacs.files, 15, "the report at the township")
         page.click('#queue-filter [data-filter="all"]')
         expect(page.locator("#delivery-rows tr", has_text="段小军").filter(has_text="DICOM PDF")).to_contain_text("已接收", timeout=8000)
         page.click("#tab-sites")
