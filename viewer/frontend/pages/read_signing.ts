@@ -75,7 +75,9 @@ export class Signing {
 
   async #refused(error: unknown): Promise<void> {
     const field = error instanceof ApiError ? String(error.details["section"] ?? error.details["field"] ?? "") : "";
-    const section = SECTIONS.find((one) => one === field);
+    // The paper names a section by its heading, the draft by its code.
+    const part = this.reading.panel.template?.sections.find((one) => one.code === field || Object.values(one.label).includes(field));
+    const section = SECTIONS.find((one) => one === part?.code);
     if (error instanceof ApiError && error.code === "study_conflict") {
       await this.reading.load();
       return this.reading.seeConflicts();
