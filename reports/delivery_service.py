@@ -50,7 +50,7 @@ def _note_progress(session: Session, report: Report, study: Study) -> None:
         return
     if study.report_status in SIGNED_STATUSES:  # else a later version has been begun and is shown instead
         states = session.execute(select(Delivery.channel, Delivery.state).where(Delivery.report_id == report.id))
-        study.report_status = report_progress(dict(row._tuple() for row in states))
+        study.report_status = report_progress(dict(states.all()))
 
 
 def begin_attempt(session: Session, delivery_id: int, now: datetime) -> Delivery | None:
