@@ -10,10 +10,10 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
 
 def commit() -> str:
-    """The short commit id, with + where the checkout differs from it."""
+    """The short commit id, with + where the code differs from it."""
     root = DOCUMENT.parents[1]
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False)
+    changed = subprocess.run(["git", "status", "--porcelain", "--", ".", ":!docs"], cwd=root, capture_output=True, text=True, check=False)
     return (found.stdout.strip() or "unknown") + ("+" if changed.stdout.strip() else "")
 
 
