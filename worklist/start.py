@@ -1,15 +1,22 @@
 """Starting: the schema, the demo county, the roles under their supervisor. [app]"""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from threading import Thread
 
 from worklist.base.config import ConfigError, Settings
 from worklist.bind import bind_refusal
 from worklist.ready import tell_ready
+
+MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
+RENEW_REVOCATIONS_AFTER_S = 30 * 86_400
 
 
 def check_bind(settings: Settings, *, demo: bool) -> None:
@@ -33,6 +40,26 @@ def migrate_all(settings: Settings) -> None:
     open_authority(settings.data_path / "keys", clock()).renew_crl(clock())
 
 
+def is_prepared(settings: Settings, *, demo: bool) -> bool:
+    """Whether a second start has nothing to prepare; looks only at SQLite, and imports nothing heavy.
+
+    False where in doubt: preparing twice changes nothing, it only takes two seconds.
+    """
+    database = Path(settings.resolved_database_url.removeprefix("sqlite:///"))
+    revocations = settings.data_path / "keys" / "ca.crl"
+    if not (settings.resolved_database_url.startswith("sqlite:///") and database.is_file() and revocations.is_file()):
+        return False
+    if time.time() - revocations.stat().st_mtime > RENEW_REVOCATIONS_AFTER_S:
+        return False
+    newest = max(path.name.partition("_")[0] for path in MIGRATIONS.glob("[0-9]*_*.py"))
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            current = connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
+            return current and (not demo or connection.execute("SELECT 1 FROM site LIMIT 1").fetchone() is not None)
+    except sqlite3.Error:
+        return False
+
+
 def run(settings: Settings, *, demo: bool) -> int:
     """Migrate, make the demo county on first start, then run listener, web and worker until stopped."""
     check_bind(settings, demo=demo)
@@ -42,10 +69,11 @@ def run(settings: Settings, *, demo: bool) -> int:
         settings = replace(settings, dicom_host="127.0.0.1")
     if demo and (refusal := bind_refusal(settings.dicom_host, has_tls=False, is_behind_proxy=False, is_demo=True)):
         raise ConfigError(refusal)
-    # In a process of its own: the supervisor lives as long as the server and stays small.
-    prepared = subprocess.run([sys.executable, "-m", "worklist", "demo" if demo else "migrate"], check=False)
-    if prepared.returncode:
-        return prepared.returncode
+    if not is_prepared(settings, demo=demo):
+        # In a process of its own: the supervisor lives as long as the server and stays small.
+        prepared = subprocess.run([sys.executable, "-m", "worklist", "demo" if demo else "migrate"], check=False)
+        if prepared.returncode:
+            return prepared.returncode
     from worklist.supervisor import AlreadyRunning, role, supervise  # noqa: PLC0415
 
     roles = [
