@@ -1,9 +1,9 @@
 /** 阅片: pictures at once, the report beside them, the signature; and what happens to the study meanwhile. */
 import { t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
-import { askReason, openDialog } from "../ui/dialog.ts";
+import { askReason, field, openDialog } from "../ui/dialog.ts";
 import { moment } from "../ui/format.ts";
-import { byId, fill, h } from "../ui/h.ts";
+import { byId, h } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
 import type { LiveMessage } from "../ui/live.ts";
 import { startShell } from "../ui/shell.ts";
@@ -203,7 +203,7 @@ export class Reading {
     const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 256, autofocus: true });
     const isDone = await openDialog({
       title: t("page.reader.conflict_title"), icon: "alert", consequence: t("page.reader.conflict_consequence"),
-      body: [h("ul", { class: "conflicts" }, ...list), h("div", { class: "field" }, h("label", { class: "required" }, t("ui.dialog.reason"), reason))],
+      body: [h("ul", { class: "conflicts" }, ...list), field(t("ui.dialog.reason"), reason, true)],
       primary: {
         words: t("page.reader.conflict_seen"),
         run: async (fields) => {
@@ -272,10 +272,6 @@ export class Reading {
 
   showKeys(): void {
     showKeys(this.ecg ? "ecg" : "image");
-  }
-
-  say(words_: string): void {
-    fill(byId("announce"), words_);
   }
 }
 

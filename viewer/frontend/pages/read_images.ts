@@ -2,7 +2,7 @@
 import { t } from "../i18n.ts";
 import { bindImageKeys, type DisplayStudy, type Engine, type Labels, type Measurement, perform, startEngine, type ToolName, Viewport } from "../engine/engine.ts";
 import { ApiError, server } from "../server.ts";
-import { exam, fullDate, sexAndAge, siteName, time } from "../ui/format.ts";
+import { fullDate, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { type Detail, isFilm, type Prior } from "./detail.ts";
 import { arrange, firstLayout, type Hang, hangsOf, isPending, type Layout, LAYOUTS, PANES } from "./read_hanging.ts";
@@ -236,8 +236,4 @@ export class Images {
 export function toggleFullscreen(): void {
   if (document.fullscreenElement) void document.exitFullscreen();
   else void document.documentElement.requestFullscreen().catch(() => undefined);
-}
-
-export function describeExam(detail: Detail): string {
-  return `${detail.patient.name} ${exam(detail)}`;
 }

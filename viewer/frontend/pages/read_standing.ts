@@ -38,13 +38,11 @@ export function nSignatures(detail: Detail): number {
 }
 
 export function showStanding(detail: Detail, standing: Standing, person: Me): void {
-  const { step, isMine, mayClaim, maySign, mayVerify, mayPreliminary } = standing;
+  const { isMine, mayClaim, maySign, mayVerify, mayPreliminary } = standing;
   byId("claim").hidden = !mayClaim;
   byId("sign").hidden = !(maySign || mayVerify);
-  byId("preliminary").hidden = !maySign || step !== "interpretation";
   const preliminary = byId<HTMLButtonElement>("preliminary");
-  preliminary.disabled = !mayPreliminary;
-  preliminary.title = mayPreliminary ? "" : t("page.reader.preliminary_only");
+  preliminary.hidden = preliminary.disabled = !mayPreliminary;
   byId<HTMLButtonElement>("sign").disabled = maySign && detail.input_readiness !== "READY";
   byId("return-report").hidden = !mayVerify;
   byId("more-actions").hidden = !isMine;
