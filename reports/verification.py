@@ -14,6 +14,7 @@ from worklist.base.db import Database
 from worklist.tables import Patient, Site, Study
 
 TRIES_PER_MINUTE = 10
+SOURCES_REMEMBERED = 10_000
 
 
 class VerifyDesk:
@@ -59,14 +60,14 @@ class VerifyDesk:
 
     def _allowed(self, source: str, now: datetime) -> bool:
         with self._lock:
+            while len(self._tries) >= SOURCES_REMEMBERED and source not in self._tries:
+                del self._tries[next(iter(self._tries))]
             tries = self._tries.setdefault(source, deque())
             while tries and tries[0] <= now - timedelta(minutes=1):
                 tries.popleft()
             if len(tries) >= TRIES_PER_MINUTE:
                 return False
             tries.append(now)
-            if len(self._tries) > 10_000:  # many sources once: forget those that have gone quiet
-                self._tries = {key: kept for key, kept in self._tries.items() if kept}
             return True
 
 

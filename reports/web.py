@@ -117,7 +117,7 @@ def verify(uid: str) -> dict[str, Any]:
         return report_json(session, report)
 
 
-RETURN = {"reason": Field(str, max_len=500, min_len=1)}
+RETURN = {"reason": Field(str, max_len=256, min_len=1)}
 
 
 @reports.post("/api/workitems/<uid>/report/return")

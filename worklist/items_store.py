@@ -177,10 +177,13 @@ def _make_cursor(rank: int, due: datetime, uid: str) -> str:
 
 def _read_cursor(cursor: str) -> tuple[int, datetime, str]:
     try:
-        rank, due, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(rank), datetime.fromisoformat(due), str(uid)
-    except (ValueError, TypeError) as error:
+        rank, due, uid = json.loads(base64.urlsafe_b64decode(cursor[:300] + "=" * (-len(cursor[:300]) % 4)))
+        moment = datetime.fromisoformat(due)
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadCursor(cursor) from error
+    if rank not in range(len(triage.LANES)) or moment.tzinfo is None or not isinstance(uid, str) or "\0" in uid:
+        raise BadCursor(cursor)
+    return int(rank), moment, uid
 
 
 def item_json(row: Any, on: date) -> dict[str, Any]:

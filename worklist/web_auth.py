@@ -15,6 +15,7 @@ from worklist.access import Refused
 from worklist.session_service import FoundSession, find_session, is_worth_touching, touch
 from worklist.web_context import login_or_none, now, read, services, write
 from worklist.web_errors import WebError
+from worklist.web_json import LARGEST_INTEGER
 from worklist.web_routes import Declaration, declaration_of
 
 SESSION_COOKIE = "teleread_session"
@@ -27,6 +28,7 @@ def before_request() -> None:
     if declaration is None:
         return  # no such route: 404 or 405 follows
     _check_size(declaration)
+    _check_path()
     g.login = None
     found = _presented()
     if found is not None and found.ended is None:
@@ -56,12 +58,21 @@ def _check_size(declaration: Declaration) -> None:
         raise WebError(413, "too_large", limit_bytes=declaration.limit_bytes)
 
 
+def _check_path() -> None:
+    """What no column holds names nothing: NUL in text, a number beyond INTEGER."""
+    for value in (request.view_args or {}).values():
+        if (isinstance(value, str) and "\0" in value) or (isinstance(value, int) and value > LARGEST_INTEGER):
+            raise WebError(404, "not_found")
+
+
 def _check_query(declaration: Declaration) -> None:
     for name, values in request.args.lists():
         if name not in declaration.query:
             raise WebError(400, "parameter_unknown", parameter=name[:64])
         if len(values) > 1:
             raise WebError(400, "parameter_repeated", parameter=name)
+        if "\0" in values[0]:
+            raise WebError(400, "field_character", field=name)
 
 
 def _presented() -> FoundSession | None:

@@ -4,6 +4,7 @@ Domain and service errors carry ``.code`` and ``.params``; ``register_codes`` gi
 API paths answer ``{"error": {"code", "message", "details"}}``, pages answer ``error.html``.
 """
 
+import errno
 import logging
 import traceback
 import uuid
@@ -13,7 +14,7 @@ from typing import Any
 
 from flask import Response, current_app, jsonify, redirect, render_template, request, url_for
 from markupsafe import escape
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -27,6 +28,8 @@ log = logging.getLogger("teleread.web")
 
 API_PREFIXES = ("/api/", "/dicom-web", "/fhir", "/healthz", "/metrics")
 RETRY_AFTER_S = 2
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_REFUSALS = (403, 404, 409, 423)  # what is said no to, by whatever rule; each leaves its audit row
 DEFAULT_STATUS = 422  # a refusal whose code nobody gave a status
 
 _STATUS_BY_CODE: dict[str, int] = {
@@ -35,7 +38,7 @@ _STATUS_BY_CODE: dict[str, int] = {
     "not_found": 404, "method_not_allowed": 405,
     "conflict": 409, "username_taken": 409,
     "too_large": 413, "locked": 423, "too_many_requests": 429,
-    "database_busy": 503, "internal": 500, "bad_request": 400,
+    "database_busy": 503, "storage_full": 503, "internal": 500, "bad_request": 400,
 }  # fmt: skip
 _CODE_BY_STATUS = {
     400: "bad_request", 401: "not_logged_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -135,19 +138,40 @@ def _page(status: int, code: str, message: str) -> str:
 def handle(error: Exception) -> AnyResponse:
     """Flask's handler for everything that is raised in a request."""
     if isinstance(error, WebError):
+        if error.status == 403:
+            _record_refusal(error.code)
         return answer_error(error.status, error.code, error.params)
     if isinstance(error, HTTPException):
         return _handle_http(error)
-    if isinstance(error, OperationalError):
-        log.warning("database busy or away: %s", type(error.orig).__name__)
-        return answer_error(503, "database_busy")
+    if (machine := _code_of_machine(error)) is not None:
+        log.warning("%s: %s", machine, type(getattr(error, "orig", error)).__name__)
+        return answer_error(status_of(machine), machine)
     code, params = getattr(error, "code", None), getattr(error, "params", None)
     # A library's error may have a ``code`` too; ours are the ones that also carry params.
     if isinstance(code, str) and isinstance(params, Mapping):
-        if isinstance(error, Refused):
+        if isinstance(error, Refused) or status_of(code) in _REFUSALS:
             _record_refusal(code)
         return answer_error(status_of(code), code, params)
     return _handle_fault(error)
+
+
+def _code_of_machine(error: Exception) -> str | None:
+    """What database or disk say; None where that is a fault of ours."""
+    if isinstance(error, OperationalError):
+        return "database_busy"
+    if isinstance(error, DataError):  # a value that no column holds, past every check of ours
+        return "bad_request"
+    if isinstance(error, IntegrityError) and _is_taken(error):
+        return "conflict"
+    return "storage_full" if isinstance(error, OSError) and error.errno in _NO_SPACE else None
+
+
+def _is_taken(error: IntegrityError) -> bool:
+    """Whether two made the same thing at once: a unique key, not a fault of ours."""
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    return name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY") or (
+        getattr(error.orig, "sqlstate", None) == "23505"
+    )
 
 
 def _handle_http(error: HTTPException) -> AnyResponse:
@@ -188,7 +212,7 @@ def _record_refusal(code: str) -> None:
                 act=" ".join(declaration.needs)[:64] or "public",
                 object_type=(request.endpoint or "")[:32],
                 object_uid=str(arguments[0]) if arguments else "",
-                result=code,
+                result=code[:64],
             )
-    except OperationalError:
+    except SQLAlchemyError:
         log.warning("a refusal could not be recorded: database busy or away")

@@ -14,7 +14,7 @@ from flask import request
 
 from worklist.web_errors import WebError
 
-_LARGEST_INTEGER = 2**53 - 1  # what JSON peers and both databases carry exactly
+LARGEST_INTEGER = 2**31 - 2  # what an INTEGER column holds on both databases, one more added
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}
 
 
@@ -81,7 +81,7 @@ def _value(value: Any, field: Field, path: str) -> Any:
         return None
     if field.type is float and type(value) is int:
         value = float(value)
-    if type(value) is not field.type or (type(value) is int and abs(value) > _LARGEST_INTEGER):
+    if type(value) is not field.type or (type(value) is int and abs(value) > LARGEST_INTEGER):
         raise WebError(422, "field_type", field=path, type=_JSON_TYPES[field.type])
     if isinstance(value, str):
         return _text(value, field, path)

@@ -32,9 +32,16 @@ def upload_ecg() -> tuple[dict[str, Any], int]:
             raise WebError(422, "field_unknown", field=name)
         if len(value) > FORM_FIELDS[name]:
             raise WebError(422, "field_too_long", field=name, max_len=FORM_FIELDS[name])
+        if "\0" in value:
+            raise WebError(422, "field_character", field=name)
         fields[name] = value.strip()
     own_site(fields.pop("site", None))
-    files = {part.filename or f"part{number}": part.read() for number, part in enumerate(request.files.getlist("file"))}
+    files: dict[str, bytes] = {}
+    for number, part in enumerate(request.files.getlist("file")):
+        name = part.filename or f"part{number}"
+        if name in files:
+            raise WebError(422, "file_repeated", file=name[:64])
+        files[name] = part.read()
     if not files:
         raise WebError(422, "field_missing", field="file")
     studies = adapter("upload_ecg")(actor(), files, fields)
