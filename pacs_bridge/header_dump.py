@@ -1,4 +1,4 @@
-"""The header of a stored object in readable lines, for a person who asks what it is; never its pixels. [adapter]"""
+"""The header of a stored object in readable lines, for whoever asks what it is: no pixels, no report text. [adapter]"""
 
 import warnings
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ MOST_ELEMENTS = 300
 MOST_CHARACTERS = 200
 MOST_ITEMS = 5  # of one sequence; how many there are stands in its line
 _LARGE_BYTES = 4096  # larger values are looked at only when asked, and here nobody asks
+# What a report says: TextValue of structured reports, and the retired interpretation texts (PS3.6).
+_REPORT_TEXT = frozenset((0x0040A160, 0x4008010B, 0x40080115, 0x40080300, 0x40084000))
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 
 
@@ -48,7 +50,7 @@ def _lines(dataset: Dataset, prefix: str) -> Iterator[dict[str, str]]:
             vr = str(raw.VR or "UN")
             length = getattr(raw, "length", 0)
             is_large = vr in _BINARY or (vr != "SQ" and length != 0xFFFFFFFF and length > _LARGE_BYTES)
-            element = None if is_large else dataset[tag]
+            element = None if is_large or int(tag) in _REPORT_TEXT else dataset[tag]
         except Exception:  # one bad value hides itself, not the rest
             yield _line(name, tag, "", "?")
             continue

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from reports import service, store
 from reports.document import build_document
 from reports.paper import ReportDocument
-from reports.signing_pool import SigningRefusedError, SigningRequest, SigningUnavailableError
+from reports.signing_pool import SigningRefusedError, SigningRequest
 from reports.tables import Preparation, Report
 from worklist.access import Actor, Refused
 from worklist.base import audit
@@ -66,8 +66,9 @@ class ReportDesk:
         with self.db.read() as session:
             verifying = _is_verification(session, workitem_uid)
             _, study, report, _ = service.check_signable(
-                session, actor, workitem_uid, version, preliminary=preliminary, verifying=verifying, now=now
-            )
+                session, actor, workitem_uid, version, preliminary=preliminary, verifying=verifying, now=now,
+                today=self._day(now),
+            )  # fmt: skip
             if verifying:
                 return _submitted(report, actor, now)
             found = store.preparation(session, report.report_uid, version, actor.account_id, preliminary)
@@ -115,8 +116,9 @@ class ReportDesk:
         now = self.now()
         with self.db.write() as session:
             workitem, study, report, _ = service.check_signable(
-                session, actor, workitem_uid, version, preliminary=preliminary, verifying=False, now=now
-            )
+                session, actor, workitem_uid, version, preliminary=preliminary, verifying=False, now=now,
+                today=self._day(now),
+            )  # fmt: skip
             return service.sign_draft(
                 session, actor, workitem, study, report, preliminary_reason=preliminary_reason, now=now,
                 signed=signed | {"verify_code": prepared.verify_code},
@@ -129,8 +131,9 @@ class ReportDesk:
         now = self.now()
         with self.db.write() as session:
             workitem, study, report, _ = service.check_signable(
-                session, actor, workitem_uid, version, preliminary=False, verifying=True, now=now
-            )
+                session, actor, workitem_uid, version, preliminary=False, verifying=True, now=now,
+                today=self._day(now),
+            )  # fmt: skip
             return service.sign_verification(session, actor, workitem, study, report, signed=signed, now=now)
 
     def _sign(
@@ -152,8 +155,9 @@ class ReportDesk:
         now = self.now()
         with self.db.write() as session:
             _, study, _, key = service.check_signable(
-                session, actor, workitem_uid, version, preliminary=preliminary, verifying=verifying, now=now
-            )
+                session, actor, workitem_uid, version, preliminary=preliminary, verifying=verifying, now=now,
+                today=self._day(now),
+            )  # fmt: skip
             is_ecg = study.kind == "ecg"
             encrypted, certificate, serial = key.encrypted_pkcs8, key.certificate_pem, key.serial
             remaining = service.spend_pin_try(session, actor.account_id, now)
@@ -170,7 +174,7 @@ class ReportDesk:
             if error.code == "wrong_pin":
                 raise Refused("wrong_pin", remaining=remaining) from None
             raise Refused(error.code, **error.params) from None
-        except SigningUnavailableError:
+        except Exception:  # nobody could try it: no answer, a file or a stamp that is not there
             self._give_back(actor)
             raise
         with self.db.write() as session:
@@ -180,14 +184,15 @@ class ReportDesk:
 
     def _refused(self, actor: Actor, workitem_uid: str, code: str, now: datetime) -> None:
         with self.db.write() as session:
-            if code == "wrong_pin":
-                service.pin_was_wrong(session, actor, now)
-            else:
+            if code != "wrong_pin":
                 service.refund_pin_try(session, actor.account_id, pin_was_right=False)
             audit.record(
                 session, now=now, actor=actor.username, role=actor.role, site=actor.site_code, act="report.pin",
                 object_type="workitem", object_uid=workitem_uid, result=code,
             )  # fmt: skip
+
+    def _day(self, now: datetime) -> date:
+        return now.astimezone(self.settings.zone).date()
 
     def _give_back(self, actor: Actor) -> None:
         with self.db.write() as session:

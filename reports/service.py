@@ -1,9 +1,9 @@
 """Reports are drafted, signed, verified, returned; each signed version is a row that never changes. [service]"""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import case, literal, update
 from sqlalchemy.orm import Session
 
 from reports import delivery_service, store
@@ -14,6 +14,8 @@ from reports.text import clean
 from worklist import store as worklist_store
 from worklist.access import Act, Actor, Refused, check
 from worklist.account_tables import Account, SigningKey
+from worklist.base import audit
+from worklist.base.db import UtcDateTime
 from worklist.tables import Site, Study, Workitem
 from worklist.uid import new_uid
 from worklist.workitem import WorkitemMove, WorkitemState, WorkitemStep
@@ -21,6 +23,7 @@ from worklist.workitem_service import held, move, successor, tell
 
 MAX_SECTION_CHARACTERS = 20_000
 MAX_WRONG_PINS = 5
+READING_LASTS = timedelta(minutes=30)  # a page that loads a report again is no new reading
 
 
 def save_draft(
@@ -110,9 +113,9 @@ def _new_draft(
 
 def check_signable(
     session: Session, actor: Actor, workitem_uid: str, version: int,
-    *, preliminary: bool, verifying: bool, now: datetime,
+    *, preliminary: bool, verifying: bool, now: datetime, today: date,
 ) -> tuple[Workitem, Study, Report, SigningKey]:
-    """Everything that must hold before a signature, and what it is about.
+    """Everything that must hold before a signature, and what it is about. ``today``: the day where it is signed.
 
     Raises Refused: "stale_version", "study_not_ready" (not complete: only a preliminary report), "study_conflict"
     (objects in conflict that nobody has looked at), "section_missing", "licence_expired", "no_signing_key",
@@ -137,12 +140,12 @@ def check_signable(
             raise Refused("section_missing", section=section.code)
     if verifying and report.author == actor.account_id:
         raise Refused("own_report")
-    return workitem, study, report, _usable_key(session, actor, now)
+    return workitem, study, report, _usable_key(session, actor, now, today)
 
 
-def _usable_key(session: Session, actor: Actor, now: datetime) -> SigningKey:
+def _usable_key(session: Session, actor: Actor, now: datetime, today: date) -> SigningKey:
     account = session.get_one(Account, actor.account_id)
-    if account.licence_valid_until is None or account.licence_valid_until < now.date():
+    if account.licence_valid_until is None or account.licence_valid_until < today:
         raise Refused("licence_expired")
     key = session.get(SigningKey, actor.account_id)
     if key is None or key.revoked_at is not None:
@@ -165,25 +168,22 @@ def _signing_move(report: Report, preliminary: bool, verifying: bool) -> ReportM
 def spend_pin_try(session: Session, account_id: int, now: datetime) -> int:
     """Count one try before it is made, so that tries at once cannot outrun the lock; how many are left.
 
-    The fifth wrong PIN locks. Raises Refused("signing_locked").
+    The fifth locks, until the PIN turns out to be right: a try whose process died was a try. What was locked by
+    wrong PINs stays so until an administrator re-issues the key. Raises Refused("signing_locked").
     """
     counted = session.execute(
         update(SigningKey)
         .where(SigningKey.account_id == account_id, SigningKey.locked_at.is_(None))
         .where(SigningKey.failed_pins < MAX_WRONG_PINS)
-        .values(failed_pins=SigningKey.failed_pins + 1)
+        .values(
+            failed_pins=SigningKey.failed_pins + 1,
+            locked_at=case((SigningKey.failed_pins >= MAX_WRONG_PINS - 1, literal(now, UtcDateTime()))),
+        )
     )
     if counted.rowcount != 1:  # type: ignore[attr-defined]
         raise Refused("signing_locked")
     key = session.get_one(SigningKey, account_id, populate_existing=True)
     return MAX_WRONG_PINS - key.failed_pins
-
-
-def pin_was_wrong(session: Session, actor: Actor, now: datetime) -> None:
-    """The try that was spent failed; after the fifth the key is locked until an administrator re-issues it."""
-    key = session.get_one(SigningKey, actor.account_id)
-    if key.failed_pins >= MAX_WRONG_PINS:
-        key.locked_at = now
 
 
 def refund_pin_try(session: Session, account_id: int, *, pin_was_right: bool) -> None:
@@ -192,7 +192,7 @@ def refund_pin_try(session: Session, account_id: int, *, pin_was_right: bool) ->
     session.execute(
         update(SigningKey)
         .where(SigningKey.account_id == account_id, SigningKey.failed_pins > 0)
-        .values(failed_pins=back)
+        .values(failed_pins=back, locked_at=None)
     )
 
 
@@ -305,6 +305,26 @@ def _published(
     tell(session, actor, event or "submitted", act, workitem, study, now)
     delivery_service.promise_deliveries(session, report, study, now)
     tell(session, actor, "final", "report.publish", workitem, study, now)
+
+
+def has_read(session: Session, actor: Actor, report: Report, now: datetime) -> bool:
+    """Whether the audit trail has this person reading this version within READING_LASTS."""
+    return audit.was_recorded(
+        session, actor=actor.username, act="report.read", object_uid=report.report_uid, since=now - READING_LASTS,
+        details=_reading(report),
+    )  # fmt: skip
+
+
+def note_reading(session: Session, actor: Actor, report: Report, now: datetime) -> None:
+    """A person has the text of this version on their screen."""
+    audit.record(
+        session, now=now, actor=actor.username, role=actor.role, site=actor.site_code, act="report.read",
+        object_type="report", object_uid=report.report_uid, details=_reading(report),
+    )  # fmt: skip
+
+
+def _reading(report: Report) -> dict[str, int]:
+    return {"revision": report.revision}
 
 
 def return_for_edit(session: Session, actor: Actor, workitem_uid: str, reason: str, now: datetime) -> Workitem:

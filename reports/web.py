@@ -12,7 +12,6 @@ from reports.tables import Delivery, Preparation, Report
 from worklist.access import Act, Actor, Refused, can_see_study, check
 from worklist.access_store import has_broken_glass
 from worklist.account_tables import Account
-from worklist.base import audit
 from worklist.tables import Study, Workitem
 from worklist.web import Field, actor, adapter, now, read, read_json, register_codes, route_needs, write
 
@@ -158,13 +157,18 @@ def report_of_workitem(session: Session, person: Actor, workitem: Workitem) -> d
     found = (store.latest if reads else store.latest_published)(session, workitem.report_uid)
     if found is None or person.role == "technician":
         return None
-    return report_json(session, found)
+    return _for(person, report_json(session, found))
+
+
+def _for(person: Actor, shown: dict[str, Any]) -> dict[str, Any]:
+    """What a reviewer wrote to the author stays among readers."""
+    return shown if person.role in READERS else shown | {"returned_reason": None}
 
 
 def published_report(session: Session, person: Actor, study: Study) -> dict[str, Any] | None:
-    """The impression of a study's published report, for those who may read reports."""
+    """A study's published report, for those who may read reports and see that study."""
     found = store.report_of_study(session, study.id)
-    if found is None or person.role not in (*READERS, "clinician"):
+    if found is None or person.role not in (*READERS, "clinician") or not _sees(session, person, study):
         return None
     return {
         "report_uid": found.report_uid, "status": found.status, "sections": found.sections,
@@ -181,9 +185,13 @@ def visible_report(session: Session, report_uid: str, act: Act = Act.REPORT_READ
     if found is None:
         raise Refused("not_found")
     study = session.get_one(Study, found.study_id)
-    if not can_see_study(person, study.site_id, study.kind, has_broken_glass(session, person, study.id, now())):
+    if not _sees(session, person, study):
         raise Refused("not_found")
     return found, study
+
+
+def _sees(session: Session, person: Actor, study: Study) -> bool:
+    return can_see_study(person, study.site_id, study.kind, has_broken_glass(session, person, study.id, now()))
 
 
 @reports.get("/api/reports/<uid>")
@@ -191,7 +199,7 @@ def visible_report(session: Session, report_uid: str, act: Act = Act.REPORT_READ
 def one_report(uid: str) -> dict[str, Any]:
     with read() as session:
         report, study = visible_report(session, uid)
-        shown = report_json(session, report)
+        shown = _for(actor(), report_json(session, report))
         published = [row for row in store.versions(session, uid) if row.status in PUBLISHED]
         shown["versions"] = [
             {"document_version": row.document_version, "status": row.status, "signed_at": row.signed_at.isoformat(),
@@ -200,7 +208,11 @@ def one_report(uid: str) -> dict[str, Any]:
         ]  # fmt: skip
         shown["study_instance_uid"] = study.study_instance_uid
         shown["deliveries"] = [delivery_json(session, *row) for row in store.deliveries_of_report(session, uid)]
-        return shown
+        is_noted = service.has_read(session, actor(), report, now())
+    if not is_noted:
+        with write() as session:
+            service.note_reading(session, actor(), report, now())
+    return shown
 
 
 @reports.get("/api/reports/<uid>/pdf")
@@ -211,11 +223,7 @@ def report_pdf(uid: str) -> Response:
         signed = report if report.pdf_key else store.latest_published(session, uid)
         if signed is None or signed.pdf_key is None:
             raise Refused("not_found")
-        person = actor()
-        audit.record(
-            session, now=now(), actor=person.username, role=person.role, site=person.site_code, act="report.read",
-            object_type="report", object_uid=uid, details={"revision": signed.revision},
-        )  # fmt: skip
+        service.note_reading(session, actor(), signed, now())
         key = signed.pdf_key
     return pdf_answer(key)
 

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from worklist.base import outbox
 from worklist.tables import Instance, Series, Study
 from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, write
 from worklist.web_files import send_stored
-from worklist.workitem_service import note_viewing, workitem_in_sight
+from worklist.workitem_service import has_viewed, note_viewing, workitem_in_sight
 
 viewer = Blueprint("viewer", __name__)
 
@@ -36,17 +38,28 @@ def read_page(uid: str) -> str:
     return render_template("read.html", workitem_uid=uid, opened=opened)
 
 
-def _note(session: Session, study: Study) -> None:
-    """The audit row of a reading; written at most once a sitting."""
-    note_viewing(session, actor(), study, now())
+@contextmanager
+def _viewing() -> Iterator[tuple[Session, list[Study]]]:
+    """A session to read in; the studies put into the list are noted as viewed before anything is answered.
+
+    Written once a sitting: whoever looks on needs no write transaction.
+    """
+    viewed: list[Study] = []
+    with read() as session:
+        yield session, viewed
+        unnoted = [study for study in viewed if not has_viewed(session, actor(), study)]
+    if unnoted:
+        with write() as session:
+            for study in unnoted:
+                note_viewing(session, actor(), study, now())
 
 
 @viewer.get("/api/studies/<uid>/display")
 @route_needs(Act.STUDY_VIEW_IMAGES, summary="Everything the engine needs to show a study, but its frames")
 def display(uid: str) -> Response:
-    with write() as session:
+    with _viewing() as (session, viewed):
         study = visible_study(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
-        _note(session, study)
+        viewed.append(study)
         series = store.series_of_study(session, study.id)
         instances = store.instances_of_series(session, [row.id for row in series])
     lost: list[Instance] = []
@@ -105,17 +118,19 @@ def _derived(item: Instance) -> Path:
 
 
 def _instance_in_sight(uid: str) -> Instance:
-    """An instance of a study the actor may view. Raises Refused("not_found")."""
+    """An instance of a study the actor may view, which is noted. Raises Refused("not_found")."""
     check(actor(), Act.STUDY_VIEW_IMAGES)
-    with read() as session:
-        found = session.scalar(
-            select(Instance)
+    with _viewing() as (session, viewed):
+        row = session.execute(
+            select(Instance, Study)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Series.study_id)
             .where(Instance.sop_instance_uid == uid, visible_studies(actor(), now()))
-        )
-    if found is None:
-        raise Refused("not_found")
+        ).first()
+        if row is None:
+            raise Refused("not_found")
+        viewed.append(row[1])
+    found: Instance = row[0]
     return found
 
 
@@ -153,9 +168,9 @@ def _choice(name: str, allowed: tuple[str, ...], default: str) -> str:
     Act.STUDY_VIEW_IMAGES, summary="The study's ECG drawn to scale", query=["layout", "speed", "gain", "palette"],
 )  # fmt: skip
 def ecg_sheet(uid: str) -> Response:
-    with write() as session:
+    with _viewing() as (session, viewed):
         study = visible_study(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
-        _note(session, study)
+        viewed.append(study)
         keys = [item.blob_key for item in store.instances_of_study(session, study.id)]
     drawn = adapter("ecg_sheet")(
         keys, layout=_choice("layout", ECG_LAYOUTS, "3x4+1R"), speed=float(_choice("speed", ECG_SPEEDS, "25")),

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
@@ -134,9 +134,12 @@ def matches_text(text: str) -> ColumnElement[bool]:
 
 
 def items(
-    session: Session, actor: Actor, narrow: ItemFilter, *, limit: int, cursor: str | None, now: datetime
+    session: Session, actor: Actor, narrow: ItemFilter,
+    *, limit: int, cursor: str | None, now: datetime, zone: tzinfo = UTC,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """At most ``limit`` items in order of urgency, and the cursor of the next page or None.
+
+    ``zone``: of the day of an examination, on which a patient's age is told.
 
     Raises BadCursor.
     """
@@ -151,19 +154,19 @@ def items(
             and_(_RANK == rank, Workitem.due_at == due, Workitem.workitem_uid > uid),  # noqa: SIM300
         ))  # fmt: skip
     rows = session.execute(query.order_by(*key.clauses).limit(limit + 1)).all()
-    shown = [item_json(row, now.date()) for row in rows[:limit]]
+    shown = [item_json(row, zone) for row in rows[:limit]]
     if len(rows) <= limit:
         return shown, None
     last = rows[limit - 1]
     return shown, _make_cursor(_rank_of(last), last[0].due_at, last[0].workitem_uid)
 
 
-def items_by_study(session: Session, study_ids: Sequence[int], on: date) -> dict[int, list[dict[str, Any]]]:
+def items_by_study(session: Session, study_ids: Sequence[int], zone: tzinfo) -> dict[int, list[dict[str, Any]]]:
     """Live items of these studies, for the event stream; no actor: the caller filters by sight."""
     found: dict[int, list[dict[str, Any]]] = {study_id: [] for study_id in study_ids}
     query = base_query().where(Study.id.in_(study_ids), Workitem.state != "CANCELED").order_by(Workitem.created_at)
     for row in session.execute(query).all():
-        found[row[1].id].append(item_json(row, on))
+        found[row[1].id].append(item_json(row, zone))
     return found
 
 
@@ -186,9 +189,10 @@ def _read_cursor(cursor: str) -> tuple[int, datetime, str]:
     return int(rank), moment, uid
 
 
-def item_json(row: Any, on: date) -> dict[str, Any]:
+def item_json(row: Any, zone: tzinfo) -> dict[str, Any]:
     """One item as the API shows it (interfaces: /api/worklist). The Transaction UID is never in it."""
     workitem, study, patient, site, order, assigned, claimed, conflicts, priors = row
+    on = (study.acquired_at or study.received_at).astimezone(zone).date()
     return {
         "workitem_uid": workitem.workitem_uid,
         "kind": study.kind,

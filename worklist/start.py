@@ -101,7 +101,7 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     pool = SigningPool(roof.keys_dir)
     Thread(target=pool.warm_up, daemon=True).start()
     flask_app = build_web(roof, pool)
-    events = EventsApp(roof.db, partial(authenticate, roof), describe, visible)
+    events = EventsApp(roof.db, partial(authenticate, roof), partial(describe, settings.zone), visible)
     app = build_asgi(flask_app, events, file_root=roof.blobs.root)
     try:
         serve(app, settings, on_ready=tell_ready)

@@ -13,7 +13,7 @@ from worklist.access_store import visible_study
 from worklist.account_tables import Account
 from worklist.items_store import BadCursor, ItemFilter
 from worklist.shown import order_json, patient_json
-from worklist.tables import Order, Patient, Series, Study, Workitem
+from worklist.tables import Order, Patient, Series, Site, Study, Workitem
 from worklist.triage import PRIORITIES
 from worklist.web import (
     Field,
@@ -104,8 +104,9 @@ def list_items() -> dict[str, Any]:
     with read() as session:
         try:
             found, following = items_store.items(
-                session, actor(), narrow, limit=_number("limit", 100, 500), cursor=request.args.get("cursor"), now=now()
-            )
+                session, actor(), narrow, limit=_number("limit", 100, 500), cursor=request.args.get("cursor"),
+                now=now(), zone=services().settings.zone,
+            )  # fmt: skip
         except BadCursor:
             raise WebError(400, "query_value", field="cursor", value="") from None
     return {"items": found, "next": following, "now": now().isoformat()}
@@ -117,8 +118,9 @@ def one_item(uid: str) -> dict[str, Any]:
     with read() as session:
         workitem, study = workitem_service.workitem_in_sight(session, actor(), Act.WORKLIST_READ, uid, now())
         rows, _ = items_store.items(
-            session, actor(), ItemFilter(workitem_uids=(uid,)), limit=1, cursor=None, now=now()
-        )
+            session, actor(), ItemFilter(workitem_uids=(uid,)), limit=1, cursor=None, now=now(),
+            zone=services().settings.zone,
+        )  # fmt: skip
         return rows[0] | {
             "transaction_uid": workitem.transaction_uid if workitem.actual_performer == actor().account_id else None,
             "reason": workitem.reason,
@@ -139,7 +141,11 @@ def _suggested(session: Any, study: Study) -> dict[str, Any] | None:
     if study.suggested_order_uid is None:
         return None
     order = session.get_one(Order, study.suggested_order_uid)
-    return order_json(order, session.get_one(Patient, order.patient_pk), now().date())
+    return order_json(order, session.get_one(Patient, order.patient_pk), _today())
+
+
+def _today() -> date:
+    return now().astimezone(services().settings.zone).date()
 
 
 def study_json(session: Any, study: Study) -> dict[str, Any]:
@@ -260,6 +266,14 @@ def readers() -> dict[str, Any]:
     }  # fmt: skip
 
 
+@worklist.get("/api/sites")
+@route_needs(Act.SESSION_OWN, summary="Codes and names of the sites that take part")
+def sites() -> dict[str, Any]:
+    with read() as session:
+        rows = session.scalars(select(Site).where(Site.enabled.is_(True)).order_by(Site.id)).all()
+        return {"sites": [{"code": row.code, "name": row.name_zh, "name_en": row.name_en} for row in rows]}
+
+
 BREAK_GLASS = {
     "study_instance_uid": Field(str, False, 64), "site": Field(str, False, 32),
     "accession_number": Field(str, False, 64), "reason": Field(str, max_len=500, min_len=4),
@@ -352,7 +366,7 @@ def match_order(uid: str) -> dict[str, Any]:
             order_service.dismiss_match(session, actor(), study, now())
             return {"order": None}
         order = order_service.confirm_match(session, actor(), study, body["order_uid"], now())
-        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), now().date())}
+        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), _today())}
 
 
 @worklist.get("/api/studies/<uid>")
@@ -361,4 +375,4 @@ def one_study(uid: str) -> dict[str, Any]:
     with read() as session:
         study = visible_study(session, actor(), Act.STUDY_READ, uid, now())
         patient = session.get_one(Patient, study.patient_pk)
-        return study_json(session, study) | {"patient": patient_json(patient, now().date())}
+        return study_json(session, study) | {"patient": patient_json(patient, _today())}

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from functools import partial
 from typing import Any
 
@@ -83,11 +84,10 @@ def authenticate(roof: Roof, headers: Mapping[str, str]) -> Actor | None:
     return found.actor if found is not None and found.ended is None and found.kind == kind else None
 
 
-def describe(session: Session, events: Sequence[WorkflowEvent]) -> list[EventItem]:
-    """Events as pages get them: what happened, and the study's workitems as they are now."""
+def describe(zone: tzinfo, session: Session, events: Sequence[WorkflowEvent]) -> list[EventItem]:
+    """Events as pages get them: what happened, and the study's workitems as they are now. ``zone`` as in the list."""
     study_ids = sorted({event.study_id for event in events if event.study_id is not None})
-    now = events[-1].at if events else None
-    items = items_store.items_by_study(session, study_ids, now.date()) if now else {}
+    items = items_store.items_by_study(session, study_ids, zone) if study_ids else {}
     studies: Mapping[int, Study] = {key: session.get_one(Study, key) for key in study_ids}
     return [
         _event_item(event, studies.get(event.study_id or 0), items.get(event.study_id or 0, [])) for event in events

@@ -179,7 +179,7 @@ def check_signable(county: Township, workitem_uid: str, version: int) -> None:
     with county.roof.db.read() as session:
         service.check_signable(
             session, county.actor("radiologist"), workitem_uid, version, preliminary=False, verifying=False,
-            now=county.clock(),
+            now=county.clock(), today=county.clock().date(),
         )  # fmt: skip
 
 

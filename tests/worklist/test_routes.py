@@ -46,7 +46,7 @@ TABLE: dict[str, set[str] | str] = {
     "GET /api/reports/<uid>/deliveries": READ | {"clinician"}, "POST /api/reports/<uid>/opened": {"clinician"},
     "GET /api/reports/<uid>/pdf": READ | {"clinician"}, "GET /api/session": EVERYONE, "POST /api/session/relogin": "*",
     "GET /api/session/signing-key": {"reader", "reviewer"}, "POST /api/session/signing-key": {"reader", "reviewer"},
-    "GET /api/statistics": {"manager"}, "GET /api/studies/<uid>": SEES, "GET /api/studies/<uid>/display": SEES,
+    "GET /api/sites": EVERYONE, "GET /api/statistics": {"manager"}, "GET /api/studies/<uid>": SEES, "GET /api/studies/<uid>/display": SEES,
     "GET /api/studies/<uid>/ecg": SEES, "POST /api/studies/<uid>/order": {"technician", "reader", "reviewer"},
     "GET /api/templates": READ, "GET /api/thumbnails/<uid>": SEES, "GET /api/tokens": {"admin"},
     "DELETE /api/tokens/<sitting>": {"admin"}, "GET /api/workitems/<uid>": SEES,

@@ -246,7 +246,7 @@ def test_the_transaction_uid_is_in_no_list(county: Township, folder: Path) -> No
         assert rows[0]["claimed_by"] == "陈知远"
         assert transaction_uid not in str(rows)
     with county.roof.db.read() as session:
-        assert transaction_uid not in str(items_store.items_by_study(session, [item.study_id], county.clock().date()))
+        assert transaction_uid not in str(items_store.items_by_study(session, [item.study_id], county.roof.settings.zone))
 
 
 def test_pages_show_every_row_once_in_order_of_urgency(county: Township, folder: Path) -> None:

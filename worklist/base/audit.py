@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, text
+from sqlalchemy import ForeignKey, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from worklist.base.db import Base, lock_append_order
@@ -81,6 +81,19 @@ def record(
             object_uid=object_uid[:128], result=result, details=dict(details or {}),
         )
     )  # fmt: skip
+
+
+def was_recorded(
+    session: Session, *, actor: str, act: str, object_uid: str, since: datetime, details: Mapping[str, Any]
+) -> bool:
+    """Whether this act of this person on this object, with these details, has a row since then."""
+    rows = session.scalars(
+        select(AuditEvent.details).where(
+            AuditEvent.object_uid == object_uid, AuditEvent.actor == actor, AuditEvent.act == act,
+            AuditEvent.result == "ok", AuditEvent.at > since,
+        )
+    )  # fmt: skip
+    return any(found == details for found in rows)
 
 
 def emit(

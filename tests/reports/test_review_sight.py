@@ -1,0 +1,157 @@
+"""What is read leaves a trace, what is out of sight stays so, what is tried for nothing costs nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from reports import service
+from reports.desk import ReportDesk
+from reports.tables import Report
+from tests.peers.instances import write_instance
+from tests.peers.township import PIN, Township, township
+from tests.reports.test_review_work import call, save
+from tests.worklist.test_review_web import Person
+from worklist import workitem_service
+from worklist.access import Refused
+from worklist.account_tables import Account, SigningKey
+from worklist.base.audit import AuditEvent
+from worklist.base.db import Database
+from worklist.store import instances_of_study
+from worklist.tables import Patient, Study, Workitem
+from worklist.webserver import build_web
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
+    (tmp_path / "sent").mkdir()
+    with township(database, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def app(county: Township) -> Flask:
+    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
+    return made
+
+
+def examined(county: Township, tmp_path: Path, **tags: Any) -> Workitem:
+    filed = county.receive(write_instance(tmp_path / "sent", side=16, Modality="DX", **tags), "QS_DR")
+    county.clock.forward(30)
+    county.settle()
+    assert filed.study_id is not None
+    return county.open_workitem(filed.study_id)
+
+
+def written(county: Township, tmp_path: Path, **tags: Any) -> tuple[Workitem, Report]:
+    item = examined(county, tmp_path, **tags)
+    call(county, workitem_service.claim, "radiologist", item.workitem_uid)
+    return item, save(county, "radiologist", item.workitem_uid)
+
+
+def signed(county: Township, tmp_path: Path, **tags: Any) -> tuple[Workitem, Report]:
+    item, saved = written(county, tmp_path, **tags)
+    return item, county.desk.submit(county.actor("radiologist"), item.workitem_uid, PIN, saved.version)
+
+
+def n_rows(county: Township, act: str) -> int:
+    with county.roof.db.read() as session:
+        rows = select(func.count()).select_from(AuditEvent).where(AuditEvent.act == act, AuditEvent.result == "ok")
+        return session.scalar(rows) or 0
+
+
+def test_a_frame_fetched_by_itself_is_a_reading_too(county: Township, app: Flask, tmp_path: Path) -> None:
+    item = examined(county, tmp_path)
+    with county.roof.db.read() as session:
+        sop_instance_uid = instances_of_study(session, item.study_id)[0].sop_instance_uid
+    reader = Person(county, app, "radiologist")
+    for _ in range(2):
+        assert reader("GET", f"/api/frames/{sop_instance_uid}/1")[0] == 409  # not derived yet
+    assert n_rows(county, "study.view_images") == 1
+    assert Person(county, app, "tech2")("GET", f"/api/frames/{sop_instance_uid}/1")[0] == 404
+    assert n_rows(county, "study.view_images") == 1
+
+
+def test_a_report_on_the_screen_is_one_row_in_half_an_hour(county: Township, app: Flask, tmp_path: Path) -> None:
+    _, report = signed(county, tmp_path)
+    clinician = Person(county, app, "clinician")
+    for _ in range(3):
+        assert clinician("GET", f"/api/reports/{report.report_uid}")[0] == 200
+    assert n_rows(county, "report.read") == 1
+    county.clock.forward(1801)
+    assert Person(county, app, "clinician")("GET", f"/api/reports/{report.report_uid}")[0] == 200
+    assert n_rows(county, "report.read") == 2
+
+
+def test_broken_glass_opens_one_study_and_not_the_reports_of_others(
+    county: Township, app: Flask, tmp_path: Path
+) -> None:
+    signed(county, tmp_path, StudyDate="19900101", AcquisitionDate="19900101")
+    later = examined(county, tmp_path)
+    uid = county.row(Study, later.study_id).study_instance_uid
+    path = f"/api/workitems/{later.workitem_uid}"
+    (prior,) = Person(county, app, "radiologist")("GET", path)[1]["priors"]
+    assert prior["report"]["sections"]["impression"]
+    until = county.clock() + timedelta(hours=1)
+    call(county, workitem_service.break_glass, "clinician2", uid, "患者在本院抢救", until)
+    (prior,) = Person(county, app, "clinician2")("GET", path)[1]["priors"]
+    assert prior["report"] is None
+
+
+def test_a_signature_that_nobody_could_try_costs_no_try(county: Township, tmp_path: Path) -> None:
+    item, saved = written(county, tmp_path)
+    radiologist = county.actor("radiologist")
+
+    def broken(*_: Any) -> bytes:
+        raise OSError("no stamp")
+
+    desk: ReportDesk = replace(county.desk, render_stamp=broken)
+    for _ in range(6):
+        with pytest.raises(OSError, match="no stamp"):
+            desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
+    assert county.row(SigningKey, radiologist.account_id).failed_pins == 0
+    assert county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version).status == "FINAL"
+
+
+def test_the_fifth_try_locks_before_it_is_made_and_the_right_pin_opens_again(county: Township) -> None:
+    account_id = county.actor("radiologist").account_id
+    for left in (4, 3, 2, 1, 0):
+        with county.roof.db.write() as session:  # and then the process dies
+            assert service.spend_pin_try(session, account_id, county.clock()) == left
+    assert county.row(SigningKey, account_id).locked_at == county.clock()
+    with pytest.raises(Refused, match="signing_locked"), county.roof.db.write() as session:
+        service.spend_pin_try(session, account_id, county.clock())
+    with county.roof.db.write() as session:
+        service.refund_pin_try(session, account_id, pin_was_right=True)
+    assert (county.row(SigningKey, account_id).failed_pins, county.row(SigningKey, account_id).locked_at) == (0, None)
+
+
+def test_a_licence_ends_with_its_day_where_the_doctor_is(county: Township, tmp_path: Path) -> None:
+    item, saved = written(county, tmp_path)
+    here = county.clock().astimezone(county.roof.settings.zone)
+    with county.roof.db.write() as session:
+        session.execute(update(Account).values(licence_valid_until=here.date()))
+    county.clock.at = here.replace(hour=23, minute=59)
+    assert county.desk.prepare(county.actor("radiologist"), item.workitem_uid, saved.version)
+    county.clock.at = (here + timedelta(days=1)).replace(hour=0, minute=1)  # in UTC it is still the day before
+    with pytest.raises(Refused, match="licence_expired"):
+        county.desk.prepare(county.actor("radiologist"), item.workitem_uid, saved.version)
+
+
+def test_the_age_is_that_of_the_day_of_the_examination_where_it_was(county: Township, app: Flask, tmp_path: Path) -> None:
+    """Born on 2 March, examined at 07:30 of that day in Shanghai, which is 1 March in UTC; looked at in May."""
+    item = examined(
+        county, tmp_path, PatientBirthDate="20260302", AcquisitionDate="20260302", AcquisitionTime="073000",
+        StudyDate="20260302", StudyTime="073000", ContentDate="20260302", ContentTime="073000",
+    )  # fmt: skip
+    with county.roof.db.read() as session:
+        patient = session.get_one(Patient, session.get_one(Study, item.study_id).patient_pk)
+        assert patient.birth_date == date(2026, 3, 2)
+    county.clock.forward(60 * 24 * 3600)
+    shown = Person(county, app, "radiologist")("GET", "/api/worklist")[1]["items"]
+    assert [row["patient"]["age"] for row in shown] == [{"value": 0, "unit": "day"}]
