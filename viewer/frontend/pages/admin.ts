@@ -106,7 +106,7 @@ class AdminPage {
     const isWell = health.failing.length === 0;
     place.classList.toggle("green", isWell);
     const what = health.failing.map((part) => t(`page.admin.part.${part}`)).join("、");
-    fill(place, h("span", { class: `pair ${isWell ? "green" : "red"}` }, h("i", { class: "dot" }), isWell ? t("ui.admin.health_ok") : t("ui.admin.health_bad", { what })),
+    fill(place, h("span", { class: `pair ${isWell ? "green" : "red"}` }, h("i", { class: "dot" }), isWell ? t("page.admin.health_ok") : t("ui.admin.health_bad", { what })),
       h("span", { class: health.disk_used_percent >= 85 ? "amber" : "tx2" }, t("page.admin.disk", { percent: health.disk_used_percent, free: bytes(health.disk_free_bytes) })));
     const refused = health.refused_associations_today;
     fill(byId("refused-today"), refused > 0 && h("span", { class: "amber" }, t("ui.admin.refused_today", { n: refused })));

@@ -17,13 +17,13 @@ interface Suggestion {
 /** The suggestion's facts; `thumbnail` is the address of a small picture, where there is one. */
 export async function suggestionOf(item: WorklistItem): Promise<{ order: OpenOrder | null; thumbnail: string | null }> {
   const found = await server.get<Suggestion>(`/api/workitems/${item.workitem_uid}`);
-  const instance = found.study.series.flatMap((series) => series.instances).find((one) => one.derived_state === "done");
+  const instance = found.study.series.flatMap((series) => series.instances).find((one) => one.derived_state === "ready");
   return { order: found.suggested_order, thumbnail: instance ? `/api/thumbnails/${instance.sop_instance_uid}` : null };
 }
 
 export function attentionCard(item: WorklistItem, order: OpenOrder, thumbnail: string | null, changed: () => void): HTMLElement {
   return h("article", { class: "attention-card", "data-study": item.study_instance_uid },
-    h("div", { class: "thumb" }, thumbnail ? h("img", { src: thumbnail, alt: "" }) : h("span", { class: "no-picture" }, icon(item.kind === "ecg" ? "heart" : "image", 24))),
+    h("div", { class: "thumb" }, thumbnail ? h("img", { src: thumbnail, alt: "" }) : h("span", { class: item.kind === "ecg" ? "no-picture" : "no-picture awaits-picture" }, icon(item.kind === "ecg" ? "heart" : "image", 24))),
     h("div", {},
       h("div", { class: "pair" }, h("span", { class: "chip dashed amber" }, t("ui.tech.suggestion")), h("span", { class: "caption" }, t("page.tech.arrived_at", { time: moment(item.received_at) }))),
       h("div", {}, h("b", {}, item.patient.name || "—"), ` ${sexAndAge(item.patient)} · ${modality(item.modality)} ${exam(item)}`),

@@ -1,7 +1,7 @@
 /** Rows of what a site sent: who, what, how far it is and who has it, what is amiss, what to do. */
 import { t } from "../i18n.ts";
 import { serverNow } from "../ui/clock.ts";
-import { duration, exam, modality, moment, sexAndAge } from "../ui/format.ts";
+import { date, duration, exam, fullDate, modality, moment, sexAndAge, time } from "../ui/format.ts";
 import { type Child, h, icon } from "../ui/h.ts";
 import type { Order, Patient, WorklistItem } from "../ui/item.ts";
 import { laneChip } from "../ui/row.ts";
@@ -65,26 +65,29 @@ function toned(item: WorklistItem): Track {
 
 export function studyRow(item: WorklistItem, actions: RowActions): HTMLElement {
   return h("tr", { "data-study": item.study_instance_uid, "data-status": item.status },
-    h("td", { class: "tx2" }, moment(item.acquired_at ?? item.received_at)),
+    h("td", { class: "tx2" }, shortMoment(item.acquired_at ?? item.received_at)),
     h("td", {}, person(item.patient)),
     h("td", {}, examOf(item, item.modality, exam(item))),
     h("td", { class: "track" }, sentTrack(item)),
     h("td", {}, ...imageState(item)),
-    h("td", {}, ...orderState(item)),
-    h("td", {}, actionOf(item, actions)));
+    h("td", {}, orderState(item, actions)));
+}
+
+/** The time of today, the bare date of other days: the table has room for one of them. */
+function shortMoment(at: string): string {
+  return fullDate(at) === fullDate(serverNow()) ? time(at) : date(at);
 }
 
 export function orderRow(order: OpenOrder): HTMLElement {
   const track: Track = { done: 0, current: 0, tone: "", words: t("page.tech.order_waits") };
   const what = order.modality === "ECG" ? t("ui.tech.part.heart") : exam({ description: "", body_part: order.body_part, modality: order.modality });
   return h("tr", { "data-order": order.order_uid },
-    h("td", { class: "tx2" }, "—"),
+    h("td", { class: "tx3" }, moment(order.created_at)),
     h("td", {}, person(order.patient)),
     h("td", {}, examOf(order, order.modality, what)),
     h("td", { class: "track" }, stepTrack(track)),
     h("td", { class: "tx3" }, t("page.tech.not_arrived")),
-    h("td", {}, accession(order.accession_number)),
-    h("td", { class: "tx3" }, t("page.tech.ordered_at", { time: moment(order.created_at) })));
+    h("td", {}, accession(order.accession_number)));
 }
 
 function person(patient: Patient): HTMLElement {
@@ -98,25 +101,19 @@ function examOf(of: { lane?: WorklistItem["lane"] }, type: string, words: string
 }
 
 function imageState(item: WorklistItem): Child[] {
-  const count = t(item.kind === "ecg" ? "page.tech.ecg_n" : "ui.images.n", { n: item.n_instances });
+  const count = t(item.kind === "ecg" ? "page.tech.ecg_n" : "page.tech.images_n", { n: item.n_instances });
   if (item.n_conflicts > 0) return [h("span", { class: "chip red" }, icon("alert", 13), t("page.tech.conflict_chip")), " ", count];
   if (item.late_images_at) return [h("span", { class: "chip amber" }, t("page.tech.late", { time: moment(item.late_images_at) })), " ", count];
   if (item.input_readiness === "READY") return [h("span", { class: "pair tx2" }, icon("check", 14), t("page.tech.complete", { n: count }))];
   return [h("span", { class: "pair amber" }, icon("download", 14), count)];
 }
 
-function orderState(item: WorklistItem): Child[] {
-  if (hasSuggestion(item)) return [h("span", { class: "chip dashed amber" }, t("ui.tech.suggestion"))];
-  if (item.order.made_from_object) return [h("span", { class: "chip outline" }, t("ui.tech.no_order"))];
-  return [accession(item.order.accession_number)];
+function orderState(item: WorklistItem, actions: RowActions): Child {
+  if (hasSuggestion(item)) return h("button", { class: "btn small", type: "button", onclick: () => actions.match(item) }, t("page.tech.check_order"));
+  if (item.order.made_from_object) return h("span", { class: "chip outline" }, t("ui.tech.no_order"));
+  return accession(item.order.accession_number);
 }
 
 export function accession(number: string): HTMLElement {
   return h("span", { class: "mono tx2 nowrap" }, number || "—");
-}
-
-function actionOf(item: WorklistItem, actions: RowActions): Child {
-  if (hasSuggestion(item)) return h("button", { class: "link", type: "button", onclick: () => actions.match(item) }, t("page.tech.check_order"));
-  if (item.n_conflicts > 0) return h("span", { class: "tx2" }, t("page.tech.ask_admin"));
-  return h("span", { class: "tx3" }, "—");
 }

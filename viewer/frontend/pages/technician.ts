@@ -134,7 +134,10 @@ class TechnicianPage {
       const { order, thumbnail } = await suggestionOf(item).catch(() => ({ order: null, thumbnail: null }));
       return order && attentionCard(item, order, thumbnail, () => void this.load());
     }));
-    if (mark === this.#cards) fill(byId("attention"), ...cards);
+    if (mark !== this.#cards) return;
+    fill(byId("attention"), ...cards);
+    // A picture that is still being made is looked for again with the next event.
+    if (byId("attention").querySelector(".awaits-picture")) this.#cards = "";
   }
 
   async #match(item: WorklistItem): Promise<void> {
