@@ -252,7 +252,7 @@ def test_an_administrator_revokes_a_token(product: Product, open_page: Any) -> N
 
 
 def test_an_administrator_settles_quarantine(product: Product, open_page: Any, tmp_path: Path) -> None:
-    study_uid, sop = send_dr(product, tmp_path, "何福生", "QS-0247"), ""
+    study_uid = send_dr(product, tmp_path, "何福生", "QS-0247")
     first = next(tmp_path.glob("*.dcm"))
     sop = first.stem
     other = relabel(

@@ -1,5 +1,6 @@
 /** What every page behind the log-in has: the event stream, the log-in overlay, theme, language, log-out. */
 import { server } from "../server.ts";
+import { connectBreakGlass } from "./break_glass.ts";
 import { installRelogin } from "./relogin.ts";
 import { Live, showLiveState } from "./live.ts";
 import { toast } from "./toast.ts";
@@ -15,6 +16,7 @@ const YEAR_S = 365 * 24 * 3600;
 export function startShell(refresh: () => void): Shell {
   installRelogin(server);
   connectUserMenu();
+  connectBreakGlass();
   const live = new Live(server);
   showLiveState(live, refresh);
   live.subscribe((message) => message.kind === "resync" && refresh());
@@ -67,6 +69,7 @@ export async function logOut(): Promise<void> {
     }
   }
   document.body.replaceChildren();
+  document.body.removeAttribute("data-username"); // nobody sits here now, so the message below is for other tabs
   const channel = new BroadcastChannel("teleread-session");
   channel.postMessage({ username: "", csrf_token: "" });
   channel.close();
