@@ -61,9 +61,20 @@ def begin_attempt(session: Session, delivery_id: int, now: datetime) -> Delivery
     if delivery is None or delivery.state not in (DeliveryState.QUEUED, DeliveryState.RETRY, DeliveryState.SENDING):
         return None
     delivery.state = moved(delivery.state, DeliveryMove.SEND)
+    if _is_superseded(session, delivery):
+        delivery.state = moved(delivery.state, DeliveryMove.GIVE_UP)
+        delivery.next_attempt_at, delivery.last_error = None, "superseded"
+        return None
     delivery.n_attempts += 1
     delivery.next_attempt_at = None
     return delivery
+
+
+def _is_superseded(session: Session, delivery: Delivery) -> bool:
+    """Whether a preliminary report was overtaken on its way: nobody should file it after what followed it."""
+    report = session.get_one(Report, delivery.report_id)
+    newest = store.latest_published(session, report.report_uid)
+    return report.status == "PRELIM" and newest is not None and newest.id != report.id
 
 
 def end_attempt(

@@ -4,7 +4,8 @@ import errno
 import ipaddress
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -22,6 +23,10 @@ log = logging.getLogger("teleread.inbox")
 
 SEEN_EVERY = timedelta(seconds=30)
 RACE_RETRIES = 6
+# An end that is never noted leaves its studies waiting for ever: a busy database is waited for, in the
+# association's own thread, longer than in a request.
+CLOSE_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+UPLOAD_CLOSE_WAITS_S = (0.5, 1.0)
 
 
 class IndexInbox:
@@ -49,10 +54,12 @@ class IndexInbox:
             return settle_service.close_lost_associations(session, self._listener_run, self._now())
 
     def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
-        """The registered, enabled device of this AE title whose address range holds ``address``."""
+        """The registered, enabled device of this AE title whose address range holds ``address``; its site is open."""
         with self._db.read() as session:
             device = store.device_by_ae_title(session, calling_ae)
             if device is None or not device.enabled or not _in_range(address, device.address_range):
+                return None
+            if not session.get_one(Site, device.site_id).enabled:
                 return None
             return Peer(
                 device_id=device.id, site_id=device.site_id, ae_title=device.ae_title,
@@ -79,8 +86,19 @@ class IndexInbox:
     def association_closed(self, association_id: int, outcome: str) -> None:
         with self._lock:
             self._senders.pop(association_id, None)
-        with self._db.write() as session:
-            settle_service.close_association(session, association_id, outcome, self._now())
+        self._close(association_id, outcome, CLOSE_WAITS_S)
+
+    def _close(self, association_id: int, outcome: str, waits_s: Sequence[float]) -> None:
+        for wait_s in (*waits_s, None):
+            try:
+                with self._db.write() as session:
+                    return settle_service.close_association(session, association_id, outcome, self._now())
+            except OperationalError as error:
+                if wait_s is None:
+                    raise
+                log.warning("association end not noted yet: %s", type(error.orig).__name__)
+                time.sleep(wait_s)
+        return None
 
     def association_refused(self, calling_ae: str, called_ae: str, address: str, reason: str) -> None:
         with self._db.write() as session:
@@ -132,8 +150,7 @@ class IndexInbox:
         try:
             filed = [self.file(sender, item) for item in received(association_id)]
         finally:
-            with self._db.write() as session:
-                settle_service.close_association(session, association_id, "released", self._now())
+            self._close(association_id, "released", UPLOAD_CLOSE_WAITS_S)
         return filed
 
 

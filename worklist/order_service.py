@@ -103,19 +103,19 @@ def confirm_match(session: Session, actor: Actor, study: Study, order_uid: str, 
     Raises Refused("order_not_found") for an order of another site, Refused("order_taken") for one
     that already has a study.
     """
-    order = session.get(Order, order_uid)
+    order = session.get(Order, order_uid, with_for_update={"key_share": True})  # of two studies at once one has it
     if order is None or order.site_id != study.site_id or order.made_from_object:
         raise Refused("order_not_found")
     if session.scalar(select(Study.id).where(Study.order_uid == order_uid)):
         raise Refused("order_taken")
-    study.order_uid = order_uid
-    study.suggested_order_uid = None
     due_at = triage.due_at(study.received_at, study.modality, study.body_part, order.priority, order.pathway)
     session.execute(
         update(Workitem)
         .where(Workitem.study_id == study.id, Workitem.state.in_(("SCHEDULED", "IN PROGRESS")))
         .values(priority=order.priority, due_at=due_at)
     )
+    study.order_uid = order_uid  # after the workitems: whoever signs locks in this order too
+    study.suggested_order_uid = None
     _audit(session, actor, "order.match", study.study_instance_uid, now)
     audit.emit(session, "matched", now=now, actor=actor.username, site_id=study.site_id, study_id=study.id)
     return order

@@ -144,3 +144,30 @@ def test_a_report_is_acknowledged_while_its_addendum_is_written(county: Township
         received = session.get_one(Study, study.id)
         delivery_service.acknowledge(session, county.actor("clinician"), report, received, "", county.clock())
     assert county.row(Study, study.id).report_status == "acknowledged"
+
+
+def test_a_preliminary_report_overtaken_by_the_final_one_is_not_sent_after_it(
+    county: Township, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    filed = county.receive(write_instance(folder, side=16, Modality="DX"), "QS_DR")
+    assert filed.study_id is not None
+    uid = county.open_workitem(filed.study_id).workitem_uid
+    call(county, workitem_service.claim, "radiologist", uid)
+    saved = save(county, "radiologist", uid)
+    radiologist = county.actor("radiologist")
+    preliminary = county.desk.submit(radiologist, uid, PIN, saved.version, preliminary_reason="急诊")
+    county.clock.forward(30)
+    county.settle()
+    with county.roof.db.read() as session:
+        following = store.latest(session, preliminary.report_uid)
+    assert following is not None
+    final = county.desk.submit(radiologist, uid, PIN, following.version)
+    with storescp(tmp_path / "pacs", "QS_PACS") as pacs:
+        return_to(county, pacs.port)
+        assert deliver(county) == 2
+        assert len(pacs.files()) == 1
+    assert by_dicom(county, final).state == "ACCEPTED"
+    stale = by_dicom(county, preliminary)
+    assert (stale.state, stale.last_error, stale.n_attempts) == ("DEAD", "superseded", 0)

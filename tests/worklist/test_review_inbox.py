@@ -1,0 +1,89 @@
+"""The listener's index when the database is busy at the end, a site is closed, one order has two takers."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+
+from pacs_bridge.compare import same_content
+from reports.store import signed_statuses
+from tests.peers.instances import write_instance
+from tests.peers.township import Township, received_object, township
+from tests.reports.test_review_work import meanwhile
+from worklist import inbox as inbox_module
+from worklist import order_service, settle_service
+from worklist.access import Refused
+from worklist.base.db import Database
+from worklist.inbox import IndexInbox
+from worklist.order_service import OrderRequest
+from worklist.tables import Site, Study
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
+    (tmp_path / "sent").mkdir()
+    with township(database, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def inbox(county: Township) -> IndexInbox:
+    roof = county.roof
+    return IndexInbox(
+        roof.db, roof.settings, listener_run="listener:here:1", signed_statuses=signed_statuses, now=roof.now,
+        same_content=lambda one, other: same_content(roof.blobs.path(one), roof.blobs.path(other)),
+    )  # fmt: skip
+
+
+def test_an_end_that_meets_a_busy_database_is_noted_all_the_same(
+    county: Township, inbox: IndexInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = inbox.identify("QS_DR", "TELEREAD", "127.0.0.1")
+    assert peer is not None
+    association_id = inbox.association_opened(peer, "QS_DR", "TELEREAD", "127.0.0.1")
+    path = write_instance(tmp_path / "sent", side=16)
+    assert inbox.receive(received_object(county.roof, path, association_id)) == 0
+    busy, really = [1, 2], settle_service.close_association
+
+    def close(*arguments: Any) -> None:
+        if busy.pop() if busy else 0:
+            raise OperationalError("UPDATE", {}, sqlite3.OperationalError("database is locked"))
+        really(*arguments)
+
+    monkeypatch.setattr(settle_service, "close_association", close)
+    monkeypatch.setattr(inbox_module, "CLOSE_WAITS_S", (0.01, 0.01))
+    inbox.association_closed(association_id, "released")
+    with county.roof.db.read() as session:
+        assert session.scalars(select(Study.input_readiness)).one() == "READY"
+
+
+def test_a_device_of_a_closed_site_is_unknown(county: Township, inbox: IndexInbox) -> None:
+    with county.roof.db.write() as session:
+        session.execute(update(Site).where(Site.code == "QINGSHAN").values(enabled=False))
+    assert inbox.identify("QS_DR", "TELEREAD", "127.0.0.1") is None
+    assert inbox.identify("BS_DR", "TELEREAD", "127.0.0.1") is not None
+
+
+def test_one_order_confirmed_for_two_studies_at_once_has_one(county: Township, tmp_path: Path) -> None:
+    wanted = OrderRequest(
+        patient_name="钱守义", patient_id="0001", sex=None, birth_date=None, modality="DR", body_part="", complaint="",
+        question="", priority="routine", pathway=None, requesting_doctor="",
+    )  # fmt: skip
+    studies = [county.receive(write_instance(tmp_path / "sent", side=16), "QS_DR").study_id for _ in range(2)]
+    tech, zone = county.actor("tech"), county.roof.settings.zone
+    with county.roof.db.write() as session:
+        order_uid = order_service.create_order(session, tech, wanted, zone=zone, now=county.clock()).order_uid
+
+    def confirm(session: Any, study_id: int | None) -> None:
+        order_service.confirm_match(session, tech, session.get_one(Study, study_id), order_uid, county.clock())
+
+    def second() -> None:
+        with county.roof.db.write() as session:
+            confirm(session, studies[1])
+
+    refused = meanwhile(county, lambda session: confirm(session, studies[0]), second)
+    assert isinstance(refused, Refused) and refused.code == "order_taken"
