@@ -259,7 +259,8 @@ def test_an_administrator_settles_quarantine(product: Product, open_page: Any, t
         first, tmp_path, name="何福升", patient_id="QS-0247", character_set="GB18030", StudyInstanceUID=study_uid,
     )  # fmt: skip
     changed = pydicom.dcmread(other)
-    changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = sop
+    setattr(changed, "SOPInstanceUID", sop)  # noqa: B010  pydicom types it as a UID
+    changed.file_meta.MediaStorageSOPInstanceUID = changed.SOPInstanceUID
     changed.save_as(other, enforce_file_format=True)
     assert storescu(product.dicom_port, "QS_DR", [other], "-xv").returncode == 0
     technician = open_page("tech")
