@@ -38,7 +38,8 @@ class PortalPage {
   readonly #images = new ReportImages();
   readonly #signOff = new SignOff(() => void this.#show());
   readonly #filter;
-  #selected = "";
+  /** Who comes from an emergency access comes for one study. */
+  #selected = new URLSearchParams(location.hash.slice(1)).get("study") ?? "";
   #report: Report | null = null;
   #query = "";
 

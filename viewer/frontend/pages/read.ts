@@ -23,7 +23,7 @@ import { connectTabs, quotedPrior, showOrder, showPriors, showQuote, showReturn 
 import { type Standing, standingOf, showStanding } from "./read_standing.ts";
 import { showStatus } from "./read_status.ts";
 import { Signing } from "./read_signing.ts";
-import { askReassign, askRelease, claim, claimNext, failToast, loadItems, readingPath, words } from "./work_actions.ts";
+import { askReassign, askRelease, askTakeOver, claim, claimNext, failToast, loadItems, readingPath, words } from "./work_actions.ts";
 import { queue } from "./worklist_order.ts";
 
 const FOLLOWING_AFTER_MS = 1500;
@@ -72,6 +72,7 @@ export class Reading {
     press("preliminary", () => this.preliminary());
     press("return-report", () => this.returnReport());
     press("claim", () => this.claim());
+    press("take-over", () => this.takeOver());
     press("more-actions", () => openMenu(this));
     press("following", () => this.openNext());
     press("show-keys", () => this.showKeys());
@@ -185,6 +186,12 @@ export class Reading {
   async reassign(): Promise<void> {
     if (!this.detail || !(await this.save())) return;
     if (await askReassign(this.detail, this.person).catch((error: unknown) => (failToast(t("ui.worklist.reassign"), error), false))) location.assign("/");
+  }
+
+  async takeOver(): Promise<void> {
+    if (!this.detail || !this.standing?.mayTakeOver) return;
+    const successor = await askTakeOver(this.detail);
+    if (successor) location.assign(readingPath(successor));
   }
 
   async dismiss(): Promise<void> {

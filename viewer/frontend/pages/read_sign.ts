@@ -83,7 +83,12 @@ function refuse(error: unknown, pin: HTMLInputElement, dialog: Dialog): never {
   pin.value = "";
   if (error instanceof ApiError) {
     pin.setAttribute("aria-invalid", String(error.code === "wrong_pin"));
-    if (error.code === "signing_locked") pin.disabled = true;
+    // The try that locks is the last wrong one: no further one is left to warn of.
+    const isLocked = error.code === "signing_locked" || (error.code === "wrong_pin" && error.details["remaining"] === 0);
+    if (isLocked) {
+      pin.disabled = true;
+      throw new Error(t("signing.signing_locked"));
+    }
     if (error.code === "digest_mismatch" || error.code === "stale_version") dialog.element.querySelector("iframe")?.classList.add("outdated");
     if (error.status === 0) throw new Error(t("page.reader.offline"));
   }

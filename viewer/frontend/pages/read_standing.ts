@@ -2,15 +2,16 @@
 import { t } from "../i18n.ts";
 import { byId, fill } from "../ui/h.ts";
 import type { Me } from "../ui/item.ts";
-import { isBarred } from "../ui/row.ts";
+import { isBarred, isQualified } from "../ui/row.ts";
 import type { Detail } from "./detail.ts";
-import { isOpen, mayTake } from "./worklist_order.ts";
+import { isOpen, mayTake, mayTakeOver } from "./worklist_order.ts";
 
 export interface Standing {
   step: Detail["step"];
   isOpen: boolean;
   isMine: boolean;
   mayClaim: boolean;
+  mayTakeOver: boolean;
   mayWrite: boolean;
   maySign: boolean;
   mayVerify: boolean;
@@ -25,6 +26,7 @@ export function standingOf(detail: Detail, person: Me): Standing {
   return {
     step: detail.step, isOpen: open, isMine,
     mayClaim: open && !isMine && mayTake(detail, person),
+    mayTakeOver: mayTakeOver(detail, person),
     mayWrite: isMine && !isVerification,
     maySign,
     mayVerify: isMine && isVerification && person.role === "reviewer",
@@ -40,6 +42,7 @@ export function nSignatures(detail: Detail): number {
 export function showStanding(detail: Detail, standing: Standing, person: Me): void {
   const { isMine, mayClaim, maySign, mayVerify, mayPreliminary } = standing;
   byId("claim").hidden = !mayClaim;
+  byId("take-over").hidden = !standing.mayTakeOver;
   byId("sign").hidden = !(maySign || mayVerify);
   const preliminary = byId<HTMLButtonElement>("preliminary");
   preliminary.hidden = preliminary.disabled = !mayPreliminary;
@@ -53,7 +56,7 @@ export function showStanding(detail: Detail, standing: Standing, person: Me): vo
   const returned = detail.report?.returned_reason;
   byId("report-returned").hidden = !returned;
   fill(byId("report-returned-reason"), returned ?? "");
-  byId("sign-actions").hidden = !mayClaim && !isMine;
+  byId("sign-actions").hidden = !mayClaim && !isMine && !standing.mayTakeOver;
 }
 
 function signer(detail: Detail, { step, isOpen: open, isMine }: Standing, person: Me): string {
@@ -64,6 +67,7 @@ function signer(detail: Detail, { step, isOpen: open, isMine }: Standing, person
 
 function note(detail: Detail, standing: Standing, person: Me): string {
   if (standing.mayClaim) return t("page.reader.read_only");
+  if (standing.isOpen && !isQualified(detail, person)) return t("page.reader.not_qualified");
   if (isBarred(detail, person)) return t("page.reader.why_own");
   if (!standing.isMine) return standing.isOpen && detail.claimed_by ? t("page.reader.held_note", { name: detail.claimed_by }) : "";
   if (person.role === "trainee") return t("page.reader.trainee_note");

@@ -2,7 +2,7 @@
 import { language, t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
 import { askReason, field, openDialog } from "../ui/dialog.ts";
-import { exam } from "../ui/format.ts";
+import { exam, time } from "../ui/format.ts";
 import { h } from "../ui/h.ts";
 import type { Me, WorklistItem } from "../ui/item.ts";
 import { toast } from "../ui/toast.ts";
@@ -65,6 +65,30 @@ export function askRelease(item: WorklistItem): Promise<boolean> {
     label: t("ui.report.release_reason"),
     run: async (reason) => void (await server.post(`/api/workitems/${item.workitem_uid}/release`, { reason })),
   });
+}
+
+/** Takes over what its holder left lying; the successor's UID, or "" when somebody went back. */
+export async function askTakeOver(item: WorklistItem): Promise<string> {
+  let successor = "";
+  await askReason({
+    title: `${t("ui.worklist.take_over")} · ${item.patient.name} ${exam(item)}`,
+    consequence: t("page.reader.take_over_consequence", { name: item.claimed_by ?? "" }),
+    words: t("ui.worklist.take_over"),
+    run: async (reason) => {
+      try {
+        successor = (await server.post<{ replaced_by: string }>(`/api/workitems/${item.workitem_uid}/takeover`, { reason })).replaced_by;
+      } catch (error) {
+        throw tooEarly(error);
+      }
+    },
+  });
+  return successor;
+}
+
+/** Whoever holds it is at it: who, and from when it counts as left lying. */
+function tooEarly(error: unknown): unknown {
+  const { holder, take_over_at: at } = error instanceof ApiError ? error.details : {};
+  return holder && at ? new Error(t("page.reader.take_over_early", { holder: String(holder), time: time(String(at)) })) : error;
 }
 
 interface Readers {

@@ -6,17 +6,17 @@ import { timeWithSeconds } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { type WorklistItem, me } from "../ui/item.ts";
 import type { LiveMessage } from "../ui/live.ts";
-import { isHeldByAnother } from "../ui/row.ts";
+import { isHeldByAnother, isQualified } from "../ui/row.ts";
 import { startShell } from "../ui/shell.ts";
 import { toast } from "../ui/toast.ts";
 import { showKeys } from "./key_table.ts";
-import { askReassign, askRelease, claim, failToast, loadItems, readingPath, words } from "./work_actions.ts";
+import { askReassign, askRelease, askTakeOver, claim, failToast, loadItems, readingPath, words } from "./work_actions.ts";
 import { afterSignature } from "./after_signature.ts";
 import { bindListKeys } from "./worklist_keys.ts";
 import { connectFilters, type FilterBar } from "./worklist_filters.ts";
 import { showNext } from "./worklist_next.ts";
-import { isMine, isOpen, mayTake, queue } from "./worklist_order.ts";
-import { Preview } from "./worklist_preview.ts";
+import { isMine, isOpen, mayTake, mayTakeOver, queue } from "./worklist_order.ts";
+import { Preview, WIDE } from "./worklist_preview.ts";
 import { Rows } from "./worklist_rows.ts";
 
 /** What ended longer ago than this has left the list. */
@@ -36,6 +36,7 @@ class Worklist {
   selected = "";
   #failed: unknown = null;
   #isLoaded = false;
+  #hasChosen = false;
   #loading: Promise<void> | null = null;
   #searchedFor = { query: "", everywhere: false };
 
@@ -47,6 +48,7 @@ class Worklist {
     byId("claim").addEventListener("click", () => void this.claim());
     byId("reassign").addEventListener("click", () => void this.reassign());
     byId("release").addEventListener("click", () => void this.release());
+    byId("take-over").addEventListener("click", () => void this.takeOver());
     document.querySelector(".statusbar .right .key")?.addEventListener("click", () => showKeys("list"));
     const clock = byId("clock");
     setInterval(() => fill(clock, timeWithSeconds(serverNow())), 1000);
@@ -76,7 +78,16 @@ class Worklist {
     }
     if (!this.items.has(this.selected)) this.selected = "";
     this.draw();
+    if (!this.#failed) this.#selectFirst();
     if (this.selected) void this.preview.show(this.current);
+  }
+
+  /** Where the preview stands beside the list it starts with the first row; later nothing is chosen for anybody. */
+  #selectFirst(): void {
+    const isFirstLoad = !this.#hasChosen;
+    this.#hasChosen = true;
+    if (isFirstLoad && !this.selected && matchMedia(WIDE).matches) this.selected = this.rows.neighbour("", 1);
+    if (isFirstLoad && this.selected) this.rows.select(this.selected, false);
   }
 
   /** An event carries its study's workitems as they are now: those of that study are replaced, nothing else moves. */
@@ -197,12 +208,19 @@ class Worklist {
 
   async reassign(): Promise<void> {
     const item = this.current;
-    if (!item || !isOpen(item) || isHeldByAnother(item, this.person) || this.person.role === "trainee") return;
+    if (!item || !isOpen(item) || !isQualified(item, this.person) || isHeldByAnother(item, this.person) || this.person.role === "trainee") return;
     try {
       if (await askReassign(item, this.person)) await this.load();
     } catch (error) {
       failToast(t("ui.worklist.reassign"), error);
     }
+  }
+
+  async takeOver(): Promise<void> {
+    const item = this.current;
+    if (!item || !mayTakeOver(item, this.person)) return;
+    const successor = await askTakeOver(item);
+    if (successor) location.assign(readingPath(successor));
   }
 
   async release(): Promise<void> {

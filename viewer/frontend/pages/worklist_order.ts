@@ -1,6 +1,7 @@
 /** What stands in the list, in which order, and which examination comes next. */
+import { serverNow } from "../ui/clock.ts";
 import { LANES, type Me, SIGNED, type WorklistItem } from "../ui/item.ts";
-import { isBarred, isHeldByAnother } from "../ui/row.ts";
+import { isBarred, isHeldByAnother, isQualified } from "../ui/row.ts";
 
 export type Mine = "" | "assigned" | "claimed" | "verify" | "to_verify" | "returned_for_edit" | "signed_today";
 
@@ -29,9 +30,18 @@ export function isMine(item: WorklistItem, person: Me): boolean {
 }
 
 /** A verification is for reviewers, and never for the author. */
-export function mayTake(item: WorklistItem, person: Me): boolean {
+function mayPerform(item: WorklistItem, person: Me): boolean {
   if (item.step === "verification" && person.role !== "reviewer") return false;
-  return isOpen(item) && !isBarred(item, person) && !isHeldByAnother(item, person);
+  return isOpen(item) && isQualified(item, person) && !isBarred(item, person);
+}
+
+export function mayTake(item: WorklistItem, person: Me): boolean {
+  return mayPerform(item, person) && !isHeldByAnother(item, person);
+}
+
+/** Another holds it: whether they left it lying is for the server to say. */
+export function mayTakeOver(item: WorklistItem, person: Me): boolean {
+  return mayPerform(item, person) && isHeldByAnother(item, person) && person.role !== "trainee";
 }
 
 const BY_MINE: Readonly<Record<Exclude<Mine, "">, (item: WorklistItem, person: Me) => boolean>> = {
@@ -73,7 +83,13 @@ export function byUrgency(a: WorklistItem, b: WorklistItem): number {
   );
 }
 
-/** Whoever has claimed it goes on with it first; work meant for another waits for that person. */
+/** Work meant for another waits for that person: what came back to its author always, the rest until it is late. */
+function waitsForAnother(item: WorklistItem, person: Me): boolean {
+  if (item.assigned_to_id === null || item.assigned_to_id === person.accountId || isMine(item, person)) return false;
+  return item.status === "returned_for_edit" || Date.parse(item.due_at) > serverNow();
+}
+
+/** Whoever has claimed it goes on with it first; what was meant for another comes last. */
 function claimOn(item: WorklistItem, person: Me): number {
   if (isMine(item, person)) return 0;
   if (item.assigned_to_id === person.accountId) return 1;
@@ -83,7 +99,7 @@ function claimOn(item: WorklistItem, person: Me): number {
 /** The examinations this person should read, most urgent first; what is complete goes before what still arrives. */
 export function queue(items: Iterable<WorklistItem>, person: Me, except = ""): WorklistItem[] {
   return [...items]
-    .filter((item) => item.workitem_uid !== except && mayTake(item, person))
+    .filter((item) => item.workitem_uid !== except && mayTake(item, person) && !waitsForAnother(item, person))
     .sort((a, b) =>
       LANES.indexOf(a.lane) - LANES.indexOf(b.lane) ||
       Number(a.input_readiness !== "READY") - Number(b.input_readiness !== "READY") ||

@@ -40,6 +40,7 @@ export function openDialog(options: DialogOptions): Dialog {
     if (before instanceof HTMLElement) before.focus();
     finish(isDone);
   };
+  const back = mayLeave ? h("button", { class: "btn", type: "button", onclick: () => close() }, options.back ?? t("ui.dialog.back")) : null;
   const form = h("form", { novalidate: true },
     h("header", {}, options.icon ? icon(options.icon) : null, h("h2", { id: "dialog-title" }, options.title)),
     h("div", { class: "body" },
@@ -47,7 +48,7 @@ export function openDialog(options: DialogOptions): Dialog {
       ...(options.body ?? []), error),
     h("footer", {},
       h("span", { class: "note" }, options.note ?? ""),
-      mayLeave && h("button", { class: "btn", type: "button", onclick: () => close() }, options.back ?? t("ui.dialog.back")),
+      back,
       primary));
   const element = h("div", {
     class: `dialog ${options.size ?? ""}`.trim(), role: "dialog", "aria-modal": "true", tabindex: "-1",
@@ -69,8 +70,14 @@ export function openDialog(options: DialogOptions): Dialog {
   });
   byId("dialogs").append(scrim);
   setInert(true);
-  (element.querySelector<HTMLElement>("[autofocus], .body input, .body textarea, .body select") ?? primary ?? element).focus();
+  (firstField(form) ?? primary ?? back ?? element).focus();
   return { element, form, close, done, say };
+}
+
+/** Where typing starts; null in a dialog without fields, or where none can be used any more. */
+function firstField(form: HTMLElement): HTMLElement | null {
+  const usable = [...form.querySelectorAll<HTMLElement>(".body :is(input, textarea, select):not(:disabled)")];
+  return usable.find((one) => one.hasAttribute("autofocus")) ?? usable[0] ?? null;
 }
 
 function primaryButton(primary: NonNullable<DialogOptions["primary"]>): HTMLButtonElement {
@@ -95,7 +102,7 @@ async function run(
     say(error instanceof Error ? error.message : String(error));
     button.disabled = false;
     button.removeAttribute("aria-busy");
-    form.querySelector<HTMLElement>("[autofocus], input, textarea")?.focus();
+    (firstField(form) ?? button).focus();
   }
 }
 

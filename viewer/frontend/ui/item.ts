@@ -96,9 +96,11 @@ export interface Me {
   name: string;
   role: string;
   site: string;
+  /** What this person is qualified to read: image, ecg. */
+  kinds: readonly string[];
 }
 
 export function me(body: HTMLElement = document.body): Me {
-  const { account = "0", username = "", name = "", role = "", site = "" } = body.dataset;
-  return { accountId: Number(account), username, name, role, site };
+  const { account = "0", username = "", name = "", role = "", site = "", kinds = "" } = body.dataset;
+  return { accountId: Number(account), username, name, role, site, kinds: kinds.split(" ").filter(Boolean) };
 }

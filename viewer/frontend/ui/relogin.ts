@@ -18,6 +18,7 @@ export function installRelogin(server: Server): void {
   const channel = new BroadcastChannel(CHANNEL);
   let open: Dialog | null = null;
   channel.addEventListener("message", (event: MessageEvent<Renewed>) => {
+    if (!event.data.username) return leave();
     if (event.data.username !== me().username) return location.reload(); // somebody else sits here now
     useToken(event.data.csrf_token);
     open?.close(true);
@@ -31,6 +32,12 @@ export function installRelogin(server: Server): void {
     await open.done;
     open = null;
   };
+}
+
+/** Logged out in another tab: nothing of a patient stays here either, and whoever comes next starts anew. */
+function leave(): void {
+  document.body.replaceChildren();
+  location.replace("/login");
 }
 
 function useToken(token: string): void {

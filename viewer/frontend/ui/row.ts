@@ -14,6 +14,11 @@ export function isHeldByAnother(item: WorklistItem, person: Me): boolean {
   return item.state === "IN PROGRESS" && item.claimed_by_id !== person.accountId;
 }
 
+/** Only what one is qualified for can be taken; broken glass lets read, not report. */
+export function isQualified(item: WorklistItem, person: Me): boolean {
+  return person.kinds.includes(item.kind);
+}
+
 export function row(item: WorklistItem, person: Me): HTMLElement {
   const classes = ["row", "item", isHeldByAnother(item, person) ? "held" : "", isBarred(item, person) ? "barred" : ""];
   return h("div", {
@@ -25,7 +30,7 @@ export function row(item: WorklistItem, person: Me): HTMLElement {
     cell("patient", h("b", {}, item.patient.name || "—"), h("small", {}, sexAndAge(item.patient))),
     cell("exam", exam(item)),
     cell("triage", ...triageWords(item)),
-    cell("site", siteName(item.originating_site)),
+    h("span", { class: "c-site", role: "gridcell", title: siteName(item.originating_site) }, siteName(item.originating_site)),
     cell("arrived", time(item.received_at)),
     imageCell(item),
     cell("priors", item.n_priors > 0 ? item.n_priors : "—"),
@@ -70,6 +75,7 @@ function stateCell(item: WorklistItem, person: Me): HTMLElement {
   if (isHeld && item.claimed_by) {
     return h("span", { class: "c-state", role: "gridcell" }, icon("lock", 14), h("span", {}, item.claimed_by), h("small", { class: "tx3" }, t("ui.status.reading")));
   }
+  if (!isQualified(item, person)) return h("span", { class: "c-state", role: "gridcell" }, icon("lock", 14), t("ui.status.not_qualified"));
   if (item.status === "receiving") return h("span", { class: "c-state amber", role: "gridcell" }, icon("download", 14), t("ui.status.receiving"));
   if (item.status === "returned_for_edit") return h("span", { class: "c-state amber", role: "gridcell" }, icon("return", 14), t("ui.status.returned_for_edit"));
   if (item.assigned_to_id === person.accountId) return h("span", { class: "c-state mine", role: "gridcell" }, h("i", { class: "dot" }), t("ui.status.assigned_to_me"));
