@@ -144,6 +144,15 @@ def _authority(now: datetime) -> CachedAuthority:
     return CachedAuthority(authority.directory, cache(authority.new_doctor_key))
 
 
+@cache
+def _pool(authority_dir: Path) -> SigningPool:
+    """One signing process for all tests of a run, warm before the first one asks."""
+    pool = SigningPool(authority_dir, n_processes=1)
+    pool.warm_up()
+    atexit.register(pool.close)
+    return pool
+
+
 @contextmanager
 def township(database: Database, folder: Path, clock: Any, pool: SigningPool | None = None) -> Iterator[Township]:
     """The county on ``database``; its keys and blobs below ``folder``. With ``pool`` reports can be signed."""
@@ -152,7 +161,7 @@ def township(database: Database, folder: Path, clock: Any, pool: SigningPool | N
     authority = _authority(clock())
     shutil.copytree(authority.directory, roof.keys_dir)
     make_county(roof, authority)
-    signer: Any = pool or SigningPool(roof.keys_dir, n_processes=1)
+    signer: Any = pool or _pool(authority.directory)
     desk = ReportDesk(
         db=database, settings=settings, blobs=roof.blobs, signer=signer, render=pdf.render, now=clock,
         prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=lambda session, study: None,
@@ -160,5 +169,4 @@ def township(database: Database, folder: Path, clock: Any, pool: SigningPool | N
     try:
         yield Township(roof, desk, clock)
     finally:
-        signer.close()
         roof.blobs.close()
