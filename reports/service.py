@@ -12,6 +12,7 @@ from reports.report_template import TEMPLATES
 from reports.tables import Report
 from reports.text import clean
 from worklist import store as worklist_store
+from worklist import triage
 from worklist.access import Act, Actor, Refused, check
 from worklist.account_tables import Account, SigningKey
 from worklist.base import audit
@@ -232,6 +233,7 @@ def sign_draft(
         tell(session, actor, "preliminary", "report.sign", workitem, study, now)
         return report
     move(session, workitem, WorkitemMove.COMPLETE, now)
+    study.late_images_at = None  # the author has just signed with them
     if status is ReportStatus.SUBMITTED:
         study.report_status = "submitted"
         _offer_verification(session, actor, workitem, now)
@@ -300,7 +302,8 @@ def _published(
     event: str | None = None,
 ) -> None:
     study.report_status = "final"
-    study.late_images_at = None
+    if study.late_images_at is not None:
+        _offer_addendum(session, workitem, study, report, now)
     act = "report.verify" if event else "report.sign"
     tell(session, actor, event or "submitted", act, workitem, study, now)
     delivery_service.promise_deliveries(session, report, study, now)
@@ -325,6 +328,18 @@ def note_reading(session: Session, actor: Actor, report: Report, now: datetime) 
 
 def _reading(report: Report) -> dict[str, int]:
     return {"revision": report.revision}
+
+
+def _offer_addendum(session: Session, verified: Workitem, study: Study, report: Report, now: datetime) -> None:
+    """Images came between the two signatures: the author has not seen them, and gets work of their own."""
+    session.add(
+        Workitem(
+            workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.ADDENDUM, state=WorkitemState.SCHEDULED,
+            priority=verified.priority, created_at=now, scheduled_performer=report.author, report_uid=report.report_uid,
+            due_at=triage.due_at(now, study.modality, study.body_part, verified.priority, None),
+        )
+    )  # fmt: skip
+    session.flush()
 
 
 def return_for_edit(session: Session, actor: Actor, workitem_uid: str, reason: str, now: datetime) -> Workitem:

@@ -155,3 +155,32 @@ def test_the_age_is_that_of_the_day_of_the_examination_where_it_was(county: Town
     county.clock.forward(60 * 24 * 3600)
     shown = Person(county, app, "radiologist")("GET", "/api/worklist")[1]["items"]
     assert [row["patient"]["age"] for row in shown] == [{"value": 0, "unit": "day"}]
+
+
+def test_images_between_two_signatures_are_work_for_the_author(county: Township, tmp_path: Path) -> None:
+    """QINGSHAN asks two signatures on CT; a slice comes late, after the author's."""
+    folder = tmp_path / "sent"
+    filed = county.receive(write_instance(folder, side=16), "QS_CT")
+    county.clock.forward(30)
+    county.settle()
+    assert filed.study_id is not None
+    study = county.row(Study, filed.study_id)
+    item = county.open_workitem(study.id)
+    call(county, workitem_service.claim, "radiologist", item.workitem_uid)
+    saved = save(county, "radiologist", item.workitem_uid)
+    first = county.desk.submit(county.actor("radiologist"), item.workitem_uid, PIN, saved.version)
+    late = write_instance(folder, side=16, StudyInstanceUID=study.study_instance_uid)
+    assert county.receive(late, "QS_CT").outcome == "filed"
+    second = county.open_workitem(study.id)
+    call(county, workitem_service.claim, "reviewer", second.workitem_uid)
+    with pytest.raises(Refused, match="study_not_ready"):
+        county.desk.verify(county.actor("reviewer"), second.workitem_uid, PIN, first.version)
+    county.clock.forward(30)
+    county.settle()
+    county.desk.verify(county.actor("reviewer"), second.workitem_uid, PIN, first.version)
+    addendum = county.open_workitem(study.id)
+    assert (addendum.step, addendum.scheduled_performer) == ("addendum", county.actor("radiologist").account_id)
+    assert county.row(Study, study.id).late_images_at is not None
+    call(county, workitem_service.claim, "radiologist", addendum.workitem_uid)
+    call(county, workitem_service.dismiss, "radiologist", addendum.workitem_uid, "与诊断无关")
+    assert county.row(Study, study.id).late_images_at is None
