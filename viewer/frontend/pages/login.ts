@@ -1,4 +1,5 @@
 /** /login works without this; with it the password can be shown, Caps Lock is said, and the state of the service. */
+import { server } from "../server.ts";
 import { t } from "../i18n.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 
@@ -46,6 +47,6 @@ function connectCapsLock(password: HTMLInputElement): void {
 }
 
 async function showHealth(): Promise<void> {
-  const isWell = await fetch("/healthz", { cache: "no-store" }).then((answer) => answer.ok, () => false);
+  const isWell = await server.get("/healthz").then(() => true, () => false);
   fill(byId("login-health"), t(isWell ? "ui.login.health_ok" : "ui.login.health_bad"));
 }
