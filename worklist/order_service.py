@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 from worklist import store, triage
 from worklist.access import Actor, Refused
 from worklist.base import audit
-from worklist.order import accession_number
+from worklist.order import Match, OrderFacts, accession_number, match
 from worklist.person import identity_key, name_initials, name_pinyin
 from worklist.shown import order_json
 from worklist.tables import Order, Patient, Site, Study, Workitem
 from worklist.uid import new_uid
+
+MATCH_WINDOW = timedelta(days=3)  # how long a request and its images may miss each other
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,23 @@ def create_order(session: Session, actor: Actor, request: OrderRequest, *, zone:
     )  # fmt: skip
     session.add(order)
     session.flush()
+    _suggest(session, order, patient, zone, now)
     _audit(session, actor, "order.create", order.order_uid, now)
     audit.emit(session, "ordered", now=now, actor=actor.username, site_id=site.id, order_uid=order.order_uid)
     return order
+
+
+def _suggest(session: Session, order: Order, patient: Patient, zone: ZoneInfo, now: datetime) -> None:
+    """Offer a request typed after its images came to the newest study that fits it; a person confirms."""
+    day = now.astimezone(zone).date()
+    facts = OrderFacts(order.accession_number, patient.patient_id, patient.name, order.modality, day)
+    for study, person in store.studies_without_order(session, order.site_id, now - MATCH_WINDOW):
+        taken = (study.acquired_at or study.received_at).astimezone(zone).date()
+        theirs = OrderFacts(study.accession_number, person.patient_id, person.name, study.modality, taken)
+        if match(facts, theirs) is not Match.NONE:
+            study.suggested_order_uid = order.order_uid
+            audit.emit(session, "order_suggested", now=now, site_id=study.site_id, study_id=study.id)
+            return
 
 
 def confirm_match(session: Session, actor: Actor, study: Study, order_uid: str, now: datetime) -> Order:
@@ -115,6 +131,7 @@ def confirm_match(session: Session, actor: Actor, study: Study, order_uid: str, 
         .values(priority=order.priority, due_at=due_at)
     )
     study.order_uid = order_uid  # after the workitems: whoever signs locks in this order too
+    store.forget_suggestion(session, order_uid)
     study.suggested_order_uid = None
     _audit(session, actor, "order.match", study.study_instance_uid, now)
     audit.emit(session, "matched", now=now, actor=actor.username, site_id=study.site_id, study_id=study.id)

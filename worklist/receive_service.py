@@ -16,7 +16,7 @@ from pacs_bridge.records import ObjectRecord
 from worklist import store, triage
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
-from worklist.order_service import find_or_add_patient, next_accession_number
+from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
 from worklist.person import identity_key
 from worklist.study import InputReadiness, modality_of
 from worklist.tables import (
@@ -35,7 +35,6 @@ from worklist.workitem import WorkitemState, WorkitemStep
 
 # Live pages hear of arriving objects at most this often per study; 300 slices are not 300 messages.
 PROGRESS_INTERVAL = timedelta(milliseconds=700)
-ORDER_MATCH_WINDOW = timedelta(days=3)
 
 
 @dataclass(frozen=True)
@@ -204,11 +203,12 @@ def _order_for(session: Session, study: Study, patient: Patient, zone: ZoneInfo,
         study.accession_number, patient.patient_id, patient.name, study.modality,
         (study.acquired_at or study.received_at).astimezone(zone).date(),
     )  # fmt: skip
-    for order, person in store.open_orders_of_site(session, study.site_id, now - ORDER_MATCH_WINDOW):
+    for order, person in store.open_orders_of_site(session, study.site_id, now - MATCH_WINDOW):
         day = order.created_at.astimezone(zone).date()
         theirs = OrderFacts(order.accession_number, person.patient_id, person.name, order.modality, day)
         found = match(theirs, facts)
         if found is Match.CERTAIN:
+            store.forget_suggestion(session, order.order_uid)
             study.suggested_order_uid = None
             study.body_part = study.body_part or order.body_part
             return order

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worklist.tables import (
@@ -91,6 +91,24 @@ def open_orders_of_site(session: Session, site_id: int, since: datetime) -> Sequ
         .order_by(Order.created_at.desc())
     )
     return [(order, patient) for order, patient in rows]
+
+
+def studies_without_order(session: Session, site_id: int, since: datetime) -> Sequence[tuple[Study, Patient]]:
+    """Studies that came without a request and have none suggested yet, newest first."""
+    rows = session.execute(
+        select(Study, Patient)
+        .join(Patient, Patient.id == Study.patient_pk)
+        .join(Order, Order.order_uid == Study.order_uid)
+        .where(Study.site_id == site_id, Study.received_at >= since)
+        .where(Order.made_from_object.is_(True), Study.suggested_order_uid.is_(None))
+        .order_by(Study.received_at.desc())
+    )
+    return [(study, patient) for study, patient in rows]
+
+
+def forget_suggestion(session: Session, order_uid: str) -> None:
+    """An order that has its study is suggested for no other."""
+    session.execute(update(Study).where(Study.suggested_order_uid == order_uid).values(suggested_order_uid=None))
 
 
 def order_by_accession(session: Session, site_id: int, accession_number: str) -> Order | None:

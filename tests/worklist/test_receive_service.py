@@ -583,3 +583,27 @@ def test_an_unknown_sop_class_is_kept(county: Township, folder: Path) -> None:
     path = folder / "private.dcm"
     dataset.save_as(path)
     assert county.receive(path, "QS_CT").reason == "unknown_sop_class"
+
+
+def test_a_request_typed_after_its_images_is_suggested_and_confirmed_once(county: Township, folder: Path) -> None:
+    study = filed_study(county, folder)
+    order = make_order(county)
+    assert county.row(Study, study.id).suggested_order_uid == order.order_uid
+    with county.roof.db.write() as session:
+        order_service.confirm_match(
+            session, county.actor("tech"), session.get_one(Study, study.id), order.order_uid, county.clock()
+        )
+    matched = county.row(Study, study.id)
+    assert (matched.order_uid, matched.suggested_order_uid) == (order.order_uid, None)
+    make_order(county)
+    assert county.row(Study, study.id).suggested_order_uid is None  # it has its order
+    make_order(county, patient_id="0009")
+
+
+def test_a_suggestion_ends_where_the_order_finds_its_own_study(county: Township, folder: Path) -> None:
+    first = filed_study(county, folder)
+    order = make_order(county)
+    assert county.row(Study, first.id).suggested_order_uid == order.order_uid
+    second = filed_study(county, folder, AccessionNumber=order.accession_number)
+    assert second.order_uid == order.order_uid
+    assert county.row(Study, first.id).suggested_order_uid is None
