@@ -1,5 +1,6 @@
 """The reading list and its workitems, as pages and as JSON. [web]"""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -45,6 +46,7 @@ QUERY = (
     "state", "status", "step", "kind", "modality", "site", "priority", "study_instance_uid", "q", "limit", "cursor",
     "since_hours",
 )  # fmt: skip
+SEARCH = {name: Field(str, False, 256) for name in QUERY}
 CHOICES = {
     "state": {state.value for state in WorkitemState},
     "status": set(status.STATUSES),
@@ -72,8 +74,13 @@ def technician_page() -> str:
     return render_template("technician.html")
 
 
+def _given() -> Mapping[str, str]:
+    """The list's parameters, from the URL or the body."""
+    return read_json(SEARCH) if request.method == "POST" else request.args
+
+
 def _choices(name: str) -> tuple[str, ...]:
-    values = tuple(part for part in request.args.get(name, "").split(",") if part)
+    values = tuple(part for part in _given().get(name, "").split(",") if part)
     for value in values:
         if name in CHOICES and value not in CHOICES[name]:
             raise WebError(400, "query_value", field=name, value=value)
@@ -86,7 +93,7 @@ def _one(name: str) -> str | None:
 
 
 def _number(name: str, default: int, most: int) -> int:
-    text = request.args.get(name, str(default))
+    text = _given().get(name, str(default))
     if not text.isdecimal() or not 0 < int(text) <= most:
         raise WebError(400, "query_value", field=name, value=text)
     return int(text)
@@ -95,16 +102,29 @@ def _number(name: str, default: int, most: int) -> int:
 @worklist.get("/api/worklist")
 @route_needs(Act.WORKLIST_READ, summary="Workitems in order of urgency", query=QUERY, touches=False)
 def list_items() -> dict[str, Any]:
-    since = now() - timedelta(hours=_number("since_hours", 24, 24 * 366)) if "since_hours" in request.args else None
+    return _listed()
+
+
+@worklist.post("/api/worklist/search")
+@route_needs(
+    Act.WORKLIST_READ, summary="The same with the parameters in the body: a name is nothing for a URL", body=SEARCH,
+    touches=False,
+)  # fmt: skip
+def search_items() -> dict[str, Any]:
+    return _listed()
+
+
+def _listed() -> dict[str, Any]:
+    since = now() - timedelta(hours=_number("since_hours", 24, 24 * 366)) if "since_hours" in _given() else None
     narrow = ItemFilter(
         state=_choices("state"), status=_choices("status"), step=_one("step"), kind=_one("kind"),
         modality=_one("modality"), site=_one("site"), priority=_one("priority"),
-        study_instance_uid=request.args.get("study_instance_uid"), q=request.args.get("q"), since=since,
+        study_instance_uid=_given().get("study_instance_uid"), q=_given().get("q"), since=since,
     )  # fmt: skip
     with read() as session:
         try:
             found, following = items_store.items(
-                session, actor(), narrow, limit=_number("limit", 100, 500), cursor=request.args.get("cursor"),
+                session, actor(), narrow, limit=_number("limit", 100, 500), cursor=_given().get("cursor"),
                 now=now(), zone=services().settings.zone,
             )  # fmt: skip
         except BadCursor:

@@ -56,7 +56,7 @@ TABLE: dict[str, set[str] | str] = {
     "POST /api/workitems/<uid>/report/prepare": {"reader", "reviewer"},
     "GET /api/workitems/<uid>/report/prepared/<int:version>/<kind>": {"reader", "reviewer"},
     "POST /api/workitems/<uid>/report/return": {"reviewer"}, "POST /api/workitems/<uid>/report/submit": {"reader", "reviewer"},
-    "POST /api/workitems/<uid>/report/verify": {"reviewer"}, "GET /api/worklist": SEES, "GET /healthz": "*",
+    "POST /api/workitems/<uid>/report/verify": {"reviewer"}, "GET /api/worklist": SEES, "POST /api/worklist/search": SEES, "GET /healthz": "*",
     "POST /language": "*", "GET /login": "*", "POST /login": "*", "POST /logout": EVERYONE, "GET /portal": {"clinician"},
     "GET /read/<uid>": READ, "GET /reports/<uid>": READ | {"clinician"}, "GET /static/dist/<path:name>": "*",
     "GET /statistics": {"manager"}, "GET /technician": {"technician"}, "GET /verify/<code>": "*",
@@ -166,3 +166,14 @@ def _derive(county: Township, instance: Instance) -> None:
     assert manifest["state"] == "ready", manifest
     with county.roof.db.write() as session:
         session.get_one(Instance, instance.id).derived_state = "ready"
+
+
+def test_a_name_is_searched_in_the_body_not_in_the_url(county: Township, app: Flask, tmp_path: Path) -> None:
+    _, item = county.study(tmp_path)
+    client, secret = app.test_client(), token(county, "radiologist")
+    headers = {"Authorization": f"Bearer {secret}"}
+    for words in ("韩秀", "hanxiu", "hxz"):
+        answer = client.post("/api/worklist/search", json={"q": words, "limit": "5"}, headers=headers)
+        assert [row["workitem_uid"] for row in answer.get_json()["items"]] == [item.workitem_uid]
+    wrong = client.post("/api/worklist/search", json={"q": "韩", "limit": "0"}, headers=headers)
+    assert (wrong.status_code, wrong.get_json()["error"]["details"]["field"]) == (400, "limit")

@@ -141,7 +141,7 @@ export class Reading {
 
   /** Which examination would come next; nobody is asked to choose. */
   async lookAhead(): Promise<void> {
-    const { items } = await loadItems("state=SCHEDULED,IN%20PROGRESS", 500).catch(() => ({ items: [] as WorklistItem[] }));
+    const { items } = await loadItems({ state: "SCHEDULED,IN PROGRESS" }, 500).catch(() => ({ items: [] as WorklistItem[] }));
     const waiting = queue(items, this.person, this.uid);
     showFollowing(waiting[0] ?? null, waiting.length);
   }

@@ -40,8 +40,8 @@ export async function loadItems(query: Readonly<Record<string, string>>): Promis
   const found: WorklistItem[] = [];
   let cursor: string | null = null;
   for (let page = 0; page < MOST_PAGES; page += 1) {
-    const parameters = new URLSearchParams({ limit: "500", ...query, ...(cursor ? { cursor } : {}) });
-    const answer: WorklistAnswer = await server.get<WorklistAnswer>(`/api/worklist?${parameters}`);
+    const asked = { limit: "500", ...query, ...(cursor ? { cursor } : {}) };
+    const answer: WorklistAnswer = await server.post<WorklistAnswer>("/api/worklist/search", asked);
     setServerNow(answer.now);
     found.push(...answer.items);
     cursor = answer.next;

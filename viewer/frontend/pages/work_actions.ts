@@ -32,11 +32,11 @@ export function claim(uid: string): Promise<unknown> {
 }
 
 /** Everything that is open or ended within `hours`, over as many pages as it takes. */
-export async function loadItems(query: string, most = 2000): Promise<WorklistAnswer> {
+export async function loadItems(query: Readonly<Record<string, string>>, most = 2000): Promise<WorklistAnswer> {
   const items: WorklistItem[] = [];
   let cursor = "";
   for (;;) {
-    const answer = await server.get<WorklistAnswer>(`/api/worklist?${query}&limit=500${cursor ? `&cursor=${cursor}` : ""}`);
+    const answer = await server.post<WorklistAnswer>("/api/worklist/search", { ...query, limit: "500", ...(cursor ? { cursor } : {}) });
     items.push(...answer.items);
     if (!answer.next || items.length >= most) return { ...answer, items };
     cursor = answer.next;
@@ -45,7 +45,7 @@ export async function loadItems(query: string, most = 2000): Promise<WorklistAns
 
 /** Claims the most urgent examination that nobody else was quicker to take; null when nothing waits. */
 export async function claimNext(person: Me, except = ""): Promise<WorklistItem | null> {
-  const { items } = await loadItems("state=SCHEDULED,IN%20PROGRESS", 500);
+  const { items } = await loadItems({ state: "SCHEDULED,IN PROGRESS" }, 500);
   for (const item of queue(items, person, except)) {
     try {
       await claim(item.workitem_uid);

@@ -20,7 +20,7 @@ import { Preview, WIDE } from "./worklist_preview.ts";
 import { Rows } from "./worklist_rows.ts";
 
 /** What ended longer ago than this has left the list. */
-const SINCE = "since_hours=24";
+const SINCE = { since_hours: "24" };
 const DAY_MS = 24 * 3_600_000;
 
 export function startWorklist(): void {
@@ -131,7 +131,7 @@ class Worklist {
       return this.draw();
     }
     try {
-      const { items } = await loadItems(`q=${encodeURIComponent(query)}${everywhere ? "" : `&${SINCE}`}`, 200);
+      const { items } = await loadItems({ q: query, ...(everywhere ? {} : SINCE) }, 200);
       if (this.#searchedFor.query !== query) return;
       // What the search found beyond the list stays until the search ends: it is drawn, not kept.
       for (const item of items) if (!this.items.has(item.workitem_uid)) this.items.set(item.workitem_uid, item);
