@@ -1,7 +1,10 @@
 """What the public sees of a report by the code printed on it: little, and not often. [app]"""
 
+import hashlib
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Lock
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +12,8 @@ from zoneinfo import ZoneInfo
 from reports import store
 from reports.desk import CODE_ALPHABET, CODE_LENGTH
 from reports.report import PUBLISHED
+from reports.verify import verify_report
+from reports.verify_command import read_trust
 from worklist.account_tables import Account
 from worklist.base.db import Database
 from worklist.tables import Patient, Site, Study
@@ -17,18 +22,34 @@ TRIES_PER_MINUTE = 10
 SOURCES_REMEMBERED = 10_000
 
 
+# Whether the document kept under a key has that SHA-256 and every signature its rule asks for, at a moment.
+IsIntact = Callable[[str, str, datetime], bool]
+
+
+def is_intact(blob_path: Callable[[str], Path], ca_path: Path, key: str, sha256: str, now: datetime) -> bool:
+    """The stored document read and verified; False where it is gone, altered, or a signer was revoked."""
+    try:
+        pdf = blob_path(key).read_bytes()
+    except (OSError, ValueError):
+        return False
+    return hashlib.sha256(pdf).hexdigest() == sha256 and verify_report(pdf, read_trust(ca_path), now).is_valid
+
+
 class VerifyDesk:
     """Answers codes, at most TRIES_PER_MINUTE per source address."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, is_intact: IsIntact) -> None:
+        self._db, self._is_intact = db, is_intact
         self._tries: dict[str, deque[datetime]] = {}
         self._lock = Lock()
 
     def look_up(
         self, code: str, source: str, now: datetime, zone: ZoneInfo, language: str
     ) -> tuple[str, dict[str, Any] | None]:
-        """("valid" | "superseded" | "unknown" | "too_many", what to show)."""
+        """("valid" | "superseded" | "invalid" | "unknown" | "too_many", what to show).
+
+        The stored document is verified anew each time; ``superseded`` has a valid signature too.
+        """
         if not self._allowed(source, now):
             return "too_many", None
         code = code.upper().replace("-", "").strip()
@@ -43,6 +64,8 @@ class VerifyDesk:
             patient = session.get_one(Patient, study.patient_pk)
             newest = store.latest_published(session, report.report_uid)
             outcome = "valid" if newest is not None and newest.id == report.id else "superseded"
+            if not self._is_intact(report.pdf_key or "", report.pdf_sha256 or "", now):
+                outcome = "invalid"
             signers = [("reporting", report.author, report.author_signed_at)]
             if report.verifier is not None:
                 signers.append(("reviewing", report.verifier, report.verifier_signed_at))

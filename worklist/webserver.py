@@ -17,7 +17,7 @@ from reports import pdf, sign
 from reports import store as report_store
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
-from reports.verification import VerifyDesk
+from reports.verification import VerifyDesk, is_intact
 from reports.web import published_report, report_of_workitem, reports
 from reports.web_deliveries import deliveries
 from viewer.web import viewer
@@ -49,6 +49,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         db=roof.db, settings=roof.settings, blobs=roof.blobs, signer=pool, render=pdf.render,
         prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
     )  # fmt: skip
+    intact = partial(is_intact, roof.blobs.path, roof.keys_dir / "ca.crt")
     inbox = make_inbox(roof, run_name("web"))
     inbox.close_lost_associations()  # an upload that a killed web process left open
     adapters: dict[str, Callable[..., Any]] = {
@@ -57,7 +58,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "report_saved_at": report_store.saved_at,
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
-        "verify_code": VerifyDesk(roof.db).look_up, "failing_parts": partial(failing_parts, roof),
+        "verify_code": VerifyDesk(roof.db, intact).look_up, "failing_parts": partial(failing_parts, roof),
         **admin_adapters(roof),
     }  # fmt: skip
     return create_web(

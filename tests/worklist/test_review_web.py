@@ -154,7 +154,7 @@ def test_two_files_of_one_name_are_refused_rather_than_one_lost(county: Township
 
 
 def test_sources_of_verification_are_forgotten(database: Database, clock: Any) -> None:
-    desk = VerifyDesk(database)
+    desk = VerifyDesk(database, lambda key, sha256, now: True)
     for number in range(SOURCES_REMEMBERED + 50):
         desk._allowed(f"2001:db8::{number:x}", clock())
     assert len(desk._tries) == SOURCES_REMEMBERED
