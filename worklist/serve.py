@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,13 +27,32 @@ STOP_WITHIN_S = 4
 MAX_HEADER_BYTES = 32 * 1024
 
 
-def serve(app: WebApp, settings: Settings, *, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve until SIGTERM or SIGINT; then streams end, running requests get STOP_WITHIN_S, and it returns.
+def serve(
+    app: WebApp,
+    settings: Settings,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    close: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then streams end, running requests get STOP_WITHIN_S, and the process leaves.
 
-    Whether the address may be bound at all is asked before (``worklist.bind``). Raises OSError where it cannot be.
+    ``close`` is called last, also when serving fails. Whether the address may be bound at all is asked before
+    (``worklist.bind``). Raises OSError where it cannot be.
     """
-    check_free(settings.http_host, settings.http_port_number)
-    asyncio.run(_serve(app, _server(app, settings), on_ready))
+    try:
+        check_free(settings.http_host, settings.http_port_number)
+        asyncio.run(_serve(app, _server(app, settings), on_ready))
+    finally:
+        close()
+    _leave()
+
+
+def _leave() -> None:
+    """End the process without tearing Python down: granian's native threads may still call into it, and abort."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def check_free(host: str, port: int) -> None:
@@ -79,8 +99,7 @@ async def _serve(app: WebApp, server: Server, on_ready: Callable[[], None]) -> N
             await serving
     except TimeoutError:
         log.warning("requests still running at the end were cut off")
-        logging.shutdown()
-        os._exit(0)  # threads that hang must not hold the process
+        _leave()  # threads that hang must not hold the process
 
 
 async def _until_listening(server: Server, serving: asyncio.Task[None]) -> None:

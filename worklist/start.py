@@ -103,8 +103,9 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     flask_app = build_web(roof, pool)
     events = EventsApp(roof.db, partial(authenticate, roof), partial(describe, settings.zone), visible)
     app = build_asgi(flask_app, events, file_root=roof.blobs.root)
-    try:
-        serve(app, settings, on_ready=tell_ready)
-    finally:
+
+    def close() -> None:
         pool.close()
         roof.close()
+
+    serve(app, settings, on_ready=tell_ready, close=close)
