@@ -8,12 +8,13 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from worklist import items_store, order_service, status, store, workitem_service
-from worklist.access import Act, Refused
+from worklist import items_store, status, store, workitem_service
+from worklist.access import Act
 from worklist.access_store import visible_study
 from worklist.account_tables import Account
 from worklist.items_store import BadCursor, ItemFilter
 from worklist.shown import order_json, patient_json
+from worklist.study import modality_of
 from worklist.tables import Order, Patient, Series, Site, Study, Workitem
 from worklist.triage import PRIORITIES
 from worklist.web import (
@@ -36,8 +37,8 @@ worklist = Blueprint("worklist", __name__)
 register_codes(
     {
         "already_claimed": 409, "workitem_ended": 409, "not_claimed": 409, "stale": 409, "own_report": 409,
-        "workitem_illegal_move": 409, "reason_missing": 422, "reader_unknown": 422, "order_not_found": 404,
-        "order_taken": 409, "study_conflict": 409, "study_receiving": 409,
+        "workitem_illegal_move": 409, "reason_missing": 422, "reader_unknown": 422, "study_conflict": 409,
+        "study_receiving": 409,
     }
 )  # fmt: skip
 
@@ -118,7 +119,7 @@ def _listed() -> dict[str, Any]:
     since = now() - timedelta(hours=_number("since_hours", 24, 24 * 366)) if "since_hours" in _given() else None
     narrow = ItemFilter(
         state=_choices("state"), status=_choices("status"), step=_one("step"), kind=_one("kind"),
-        modality=_one("modality"), site=_one("site"), priority=_one("priority"),
+        modality=modality_of(_one("modality") or "", "image") or None, site=_one("site"), priority=_one("priority"),
         study_instance_uid=_given().get("study_instance_uid"), q=_given().get("q"), since=since,
     )  # fmt: skip
     with read() as session:
@@ -315,78 +316,6 @@ def break_glass() -> dict[str, Any]:
             "expires_at": until.isoformat(), "study_instance_uid": study.study_instance_uid,
             "workitem_uid": items[-1].workitem_uid if items else None,
         }  # fmt: skip
-
-
-PATIENT = {
-    "name": Field(str, max_len=64, min_len=1), "patient_id": Field(str, False, 64, nullable=True),
-    "sex": Field(str, False, choices={"M", "F", "O"}, nullable=True),
-    "birth_date": Field(str, False, 10, nullable=True),
-}  # fmt: skip
-ORDER = {
-    "site": Field(str, False, 32), "patient": Field(dict, nested=PATIENT),
-    "modality": Field(str, choices={"DR", "CT", "ECG"}), "body_part": Field(str, False, 64),
-    "complaint": Field(str, False, 2000), "question": Field(str, False, 2000),
-    "priority": Field(str, False, choices=set(PRIORITIES)),
-    "pathway": Field(str, False, choices={"stroke", "chest_pain"}, nullable=True),
-    "requesting_doctor": Field(str, False, 64),
-}  # fmt: skip
-
-
-@worklist.post("/api/orders")
-@route_needs(Act.ORDER_CREATE, summary="Request an examination", body=ORDER, answers={201: "made"})
-def create_order() -> tuple[dict[str, Any], int]:
-    body = read_json(ORDER)
-    own_site(body.get("site"))
-    patient = body["patient"]
-    wanted = order_service.OrderRequest(
-        patient_name=patient["name"].strip(), patient_id=(patient.get("patient_id") or "").strip() or None,
-        sex=patient.get("sex"), birth_date=_date(patient.get("birth_date")), modality=body["modality"],
-        body_part=body.get("body_part", ""), complaint=body.get("complaint", ""), question=body.get("question", ""),
-        priority=body.get("priority", "routine"), pathway=body.get("pathway"),
-        requesting_doctor=body.get("requesting_doctor", ""),
-    )  # fmt: skip
-    with write() as session:
-        order = order_service.create_order(session, actor(), wanted, zone=services().settings.zone, now=now())
-        return {"order_uid": order.order_uid, "accession_number": order.accession_number}, 201
-
-
-def own_site(code: str | None) -> None:
-    """A site named in a body must be the actor's own; another one does not exist for them."""
-    if code is not None and code != actor().site_code:
-        raise Refused("not_found")
-
-
-def _date(text: str | None) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise WebError(422, "field_type", field="patient.birth_date", type="YYYY-MM-DD") from None
-
-
-@worklist.get("/api/orders")
-@route_needs(Act.ORDER_READ, summary="This site's requests that still wait for their images", query=["days"])
-def list_orders() -> dict[str, Any]:
-    with read() as session:
-        since = now() - timedelta(days=_number("days", 3, 366))
-        return {"orders": order_service.orders_without_study(session, actor().site_id, since)}
-
-
-MATCH = {"order_uid": Field(str, max_len=64, nullable=True)}
-
-
-@worklist.post("/api/studies/<uid>/order")
-@route_needs(Act.ORDER_MATCH, summary="Confirm a suggested order, or with null refuse it", body=MATCH)
-def match_order(uid: str) -> dict[str, Any]:
-    body = read_json(MATCH)
-    with write() as session:
-        study = visible_study(session, actor(), Act.ORDER_MATCH, uid, now())
-        if body["order_uid"] is None:
-            order_service.dismiss_match(session, actor(), study, now())
-            return {"order": None}
-        order = order_service.confirm_match(session, actor(), study, body["order_uid"], now())
-        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), _today())}
 
 
 @worklist.get("/api/studies/<uid>")

@@ -34,13 +34,14 @@ from worklist.web import WebServices, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
 from worklist.web_auth import SESSION_COOKIE
+from worklist.web_orders import orders
 from worklist.web_people import people
 from worklist.web_public import public
 from worklist.web_statistics import statistics
 from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
-BLUEPRINTS = (worklist, upload, public, reports, viewer, admin, people, deliveries, statistics)
+BLUEPRINTS = (worklist, orders, upload, public, reports, viewer, admin, people, deliveries, statistics)
 
 
 def build_web(roof: Roof, pool: SigningPool) -> Flask:

@@ -1,0 +1,75 @@
+"""Requests and uploads as other programs send them."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.peers.data import shared_data
+from tests.peers.township import Township, township
+from tests.worklist.test_routes import token
+from worklist.base.db import Database
+from worklist.webserver import build_web
+
+PATIENT = {"name": "田宝贵", "patient_id": "QS-9", "sex": "M", "birth_date": "1945-01-02"}
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
+    with township(database, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def call(county: Township) -> Any:
+    app: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
+    client, headers = app.test_client(), {"Authorization": f"Bearer {token(county, 'tech')}"}
+    return lambda method, path, **more: client.open(path, method=method, headers=headers, **more)
+
+
+@pytest.mark.parametrize(("asked", "listed"), [("DX", "DR"), ("CR", "DR"), ("DR", "DR"), ("CT", "CT"), ("ECG", "ECG")])
+def test_film_is_one_modality_by_any_name(call: Any, asked: str, listed: str) -> None:
+    made = call("POST", "/api/orders", json={"site": "QINGSHAN", "patient": PATIENT, "modality": asked})
+    assert made.status_code == 201
+    (order,) = call("GET", "/api/orders").get_json()["orders"]
+    assert (order["modality"], order["accession_number"]) == (listed, made.get_json()["accession_number"])
+
+
+def test_an_order_of_another_site_does_not_exist(call: Any) -> None:
+    body = {"site": "BAISHUI", "patient": PATIENT, "modality": "DR"}
+    assert call("POST", "/api/orders", json=body).status_code == 404
+
+
+def record() -> list[tuple[io.BytesIO, str]]:
+    header = sorted(shared_data("ecg", "wfdb12", "cinc2021_georgia").rglob("*.hea"))[0]
+    return [(io.BytesIO(path.read_bytes()), path.name) for path in header.parent.glob(f"{header.stem}.*")]
+
+
+def upload(call: Any, **fields: str) -> Any:
+    return call("POST", "/api/ecg", data={"file": record(), **fields}, content_type="multipart/form-data")
+
+
+def test_an_upload_takes_the_patient_as_orders_do(call: Any, county: Township) -> None:
+    patient = json.dumps(PATIENT, ensure_ascii=False)
+    made = upload(call, site="QINGSHAN", patient=patient, modality="ECG", complaint="胸痛 2 小时", priority="stat")
+    assert made.status_code == 201, made.get_json()
+    (item,) = call("GET", f"/api/worklist?study_instance_uid={made.get_json()['study_instance_uid']}").get_json()["items"]
+    assert (item["patient"]["name"], item["patient"]["patient_id"], item["priority"]) == ("田宝贵", "QS-9", "stat")
+    assert item["order"]["complaint"] == "胸痛 2 小时"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({}, "field_missing", "patient_name"), ({"patient": "田宝贵"}, "field_type", "patient"),
+        ({"patient": '{"nom": "x"}'}, "field_unknown", "patient.nom"),
+        ({"patient": '{"name": 7}'}, "field_type", "patient.name"), ({"colour": "red"}, "field_unknown", "colour"),
+    ],
+)  # fmt: skip
+def test_what_an_upload_lacks_is_named(call: Any, fields: dict[str, str], code: str, field: str) -> None:
+    error = upload(call, **fields).get_json()["error"]
+    assert (error["code"], error["details"]["field"]) == (code, field)
