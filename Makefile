@@ -48,9 +48,13 @@ lint: setup-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Browser, server and PostgreSQL share a few cores with each other: what fails beside others is run once more,
+# alone, and is named in the output; what fails alone is a failure.
+ALONE := $(PYTHON) -m pytest -q --last-failed --last-failed-no-failures none
+
 test: peers lint
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -q tests --ignore=tests/scenarios --ignore=tests/browser --ignore=tests/benchmarks
-	$(PYTHON) -m pytest -q tests/browser tests/scenarios
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -q tests --ignore=tests/scenarios --ignore=tests/browser --ignore=tests/benchmarks || $(ALONE) tests
+	$(PYTHON) -m pytest -q tests/browser tests/scenarios || $(ALONE) tests/browser tests/scenarios
 
 campaign: peers
 	$(PYTHON) -m tests.campaigns

@@ -75,7 +75,7 @@ def test_nobody_there_is_unreachable() -> None:
 
 def test_a_rejected_association_is_refused_with_its_reason(listener: Listener) -> None:
     paths = [shared_data("dicom", "ct", "CT_small.dcm")]
-    (result,) = scu.store_files(paths, "127.0.0.1", listener.port, "TELEREAD", "STRANGER", timeouts=QUICK)
+    (result,) = scu.store_files(paths, "127.0.0.1", listener.port, "TELEREAD", "STRANGER")
     assert (result.outcome, result.detail) == ("refused", "1/1/3")
     assert scu.echo("127.0.0.1", listener.port, called_ae="NO", calling_ae="QS_CT").detail == "1/1/7"
 
