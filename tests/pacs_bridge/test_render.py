@@ -1,6 +1,5 @@
 """Grey levels against pydicom's apply_modality_lut and apply_voi_lut, and against DCMTK's dcm2pnm."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pacs_bridge.pixels import decode_frame
 from pacs_bridge.render import modality_values, render, window_of
+from tests.peers.dcmtk import require
 from tests.peers.pictures import picture, picture_bytes
 from viewer.image_metadata import display_of
 
@@ -106,8 +106,7 @@ DX = ["dr/dx_image.dcm", "dr/RG3_JLSL", "dr/gdcm-CR-MONO1-10-chest.dcm", "syntax
 @pytest.mark.parametrize("name", DX)
 def test_real_images_look_as_in_dcmtk(name: str, tmp_path: Path) -> None:
     """dcm2pnm knows DICOM's grey pipeline on its own: polarity, window and table must agree, but for rounding."""
-    if shutil.which("dcmdjpls") is None:
-        pytest.skip("no DCMTK here")
+    require("dcmdjpls")
     source = picture(name)
     display = display_of(source)
     (tmp_path / "in").write_bytes(picture_bytes(name))
