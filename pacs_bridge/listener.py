@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
@@ -16,6 +16,7 @@ from pynetdicom.ae import ApplicationEntity
 
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.ports import Inbox
+from pacs_bridge.provider import Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation
 from pacs_bridge.scp import Office, Services
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -36,16 +37,18 @@ class Limits:
 
 
 class Listener:
-    """Verification and storage on one port. ``start`` returns when connections are taken; ``stop`` when all ended.
+    """Verification, storage and the services of ``providers`` on one port.
+
+    ``start`` returns when connections are taken; ``stop`` when all ended.
 
     ``port`` 0 takes a free one, to be read from ``port`` after ``start``. ``zone``: of moments without an offset.
     """
 
     def __init__(  # the order callers rely on
         self, inbox: Inbox, blobs: FileBlobs, ae_title: str, host: str, port: int, limits: Limits = Limits(),
-        *, zone: tzinfo = UTC,
+        *, zone: tzinfo = UTC, providers: Sequence[Provider] = (),
     ) -> None:  # fmt: skip
-        self._office = Office(inbox, blobs, ae_title, zone)
+        self._office = Office(inbox, blobs, ae_title, zone, tuple(providers))
         self._address = (host, port)
         self._limits = limits
         self._ae = ApplicationEntity(ae_title)

@@ -19,9 +19,14 @@ class Peer:
     device_id: int | None
     site_id: int | None
     ae_title: str
-    services: frozenset[str]  # "echo", "store"
+    services: frozenset[str]  # echo store find move get worklist mpps commitment ups
     quiet_time_s: int
     fallback_character_set: str  # a DICOM defined term, e.g. GB18030
+    character_set: str = "ISO_IR 192"  # what it can read; our answers to it are written so
+    sees_all: bool = False  # studies of every site, not of its own alone
+    move_destinations: frozenset[str] = frozenset()  # AE titles beyond its own site's
+    is_authenticated: bool = False  # came with its client certificate
+    may_query: bool = False  # certificate, or an administrator's written exception
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,10 @@ class ReceivedObject:
 class Inbox(Protocol):
     """Called from the thread of one association; calls of different associations come at the same time."""
 
-    def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
-        """The registered device behind a request, or None: rejected 1/1/3."""
+    def identify(
+        self, calling_ae: str, called_ae: str, address: str, certificate_sha256: str | None = None
+    ) -> Peer | None:
+        """The registered device behind a request, or None: rejected 1/1/3. The certificate is the TLS peer's."""
         ...
 
     def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import C_CANCEL
 from pynetdicom.pdu_primitives import P_DATA
 
 _MAX_COMMAND_BYTES = 1 << 16
-_MAX_IDENTIFIER_BYTES = 1 << 20
+_MAX_IDENTIFIER_BYTES = 4 << 20  # a commitment or MPPS of 10,000 instances
+_MAX_CANCELS = 10
 
 
 class Sink(Protocol):
@@ -100,8 +102,12 @@ class SpooledDimse(DIMSEServiceProvider):
             if sink is not None:
                 sink.discard()
             raise
+        if isinstance(primitive, C_CANCEL):
+            if len(self.cancel_req) < _MAX_CANCELS and primitive.MessageIDBeingRespondedTo is not None:
+                self.cancel_req[primitive.MessageIDBeingRespondedTo] = primitive
+            return
         primitive.sink = sink  # type: ignore[union-attr]
-        self.msg_queue.put((message.context_id, primitive))  # type: ignore[arg-type]
+        self.msg_queue.put((message.context_id, primitive))
 
 
 def discard_sink(message: Any) -> None:

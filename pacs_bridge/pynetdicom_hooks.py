@@ -182,11 +182,11 @@ class DirectAcse(ACSE):
             self.assoc.is_rejected = True
             self.assoc.kill()
             return
-        contexts, roles = self.assoc.policy.negotiate(self.assoc, request)
+        contexts, items = self.assoc.policy.negotiate(self.assoc, request)
         self.assoc._accepted_cx = {cx.context_id: cx for cx in contexts if cx.result == 0x00}  # type: ignore[misc]
         self.assoc._rejected_cx = [cx for cx in contexts if cx.result != 0x00]
-        for role in roles:
-            self.acceptor.add_negotiation_item(role)
+        for item in items:
+            self.acceptor.add_negotiation_item(item)
         self.send_accept()
         self.assoc.is_established = True
 
@@ -272,7 +272,18 @@ class DirectAssociation(Association):
         else:
             self.dul.pump(0.25)
 
+    @property
+    def is_alive_now(self) -> bool:
+        """Whether the peer is still there, as far as has been read."""
+        return self.dul.is_alive() and self.is_established and not self.acse.is_aborted() and not self._kill
+
+    def look(self) -> None:
+        """Take in what the peer has sent meanwhile, a C-CANCEL above all; does not wait."""
+        while self.is_alive_now and self.dul.socket is not None and self.dul.socket.wait(0):
+            self.dul.pump(0)
+
     def _serve(self, message: Any, context_id: int | None) -> None:
+        self.dimse.cancel_req.clear()  # those of requests that are answered
         context = self._accepted_cx.get(context_id or 0)
         if context is None:
             discard_sink(message)

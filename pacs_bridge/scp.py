@@ -1,4 +1,4 @@
-"""The services behind the listener: verification and storage. [adapter]
+"""The services behind the listener: verification and storage here, the others as providers. [adapter]
 
 Each association has its own ``Services``; all of it runs in that association's thread. Nothing here raises
 into the network layer: whatever goes wrong becomes a DIMSE status.
@@ -13,7 +13,11 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
-from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+)
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -21,6 +25,7 @@ from pacs_bridge import ports
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import STORAGE_CLASSES, TRANSFER_SYNTAXES, extract
 from pacs_bridge.ports import Inbox, Peer, ReceivedObject
+from pacs_bridge.provider import BadIdentifier, Exchange, Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation, discard_sink
 from pacs_bridge.records import ObjectRecord, Problem
 from pacs_bridge.spool import Spooled, SpoolFile, part10_preamble
@@ -36,6 +41,7 @@ _ACCEPTED, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS))
 _UNRECOGNISED_OPERATION = 0x0211  # PS3.7 C.5.23
+_INVALID_VALUE = 0x0106  # PS3.7 C.5.9
 # Public classes that are not storage (query, worklist, print ...): PS3.6 gives each a UID under this root.
 _PUBLIC_ROOT = "1.2.840.10008."
 
@@ -48,6 +54,11 @@ class Office:
     blobs: FileBlobs
     ae_title: str
     zone: tzinfo = UTC
+    providers: tuple[Provider, ...] = ()
+
+    def provider_of(self, abstract_syntax: str) -> Provider | None:
+        """Who serves this SOP class; None: nobody, or it is verification or storage."""
+        return next((one for one in self.providers if abstract_syntax in one.abstract_syntaxes), None)
 
 
 def is_storage(sop_class_uid: str) -> bool:
@@ -100,35 +111,71 @@ class Services:
 
     def negotiate(
         self, assoc: DirectAssociation, request: A_ASSOCIATE
-    ) -> tuple[list[PresentationContext], list[SCP_SCU_RoleSelectionNegotiation]]:
-        """An answer to every proposed context, and to every proposed role: the peer is user, we are provider."""
-        contexts = [self._answer(proposed) for proposed in request.presentation_context_definition_list]
-        roles = []
+    ) -> tuple[list[PresentationContext], list[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation]]:
+        """An answer to every proposed context and role, and to the extended negotiation somebody understands."""
+        takers = {str(uid) for uid, item in assoc.requestor.role_selection.items() if item.scp_role}
+        contexts = [
+            self._answer(proposed, str(proposed.abstract_syntax) in takers)
+            for proposed in request.presentation_context_definition_list
+        ]
+        items: list[SCP_SCU_RoleSelectionNegotiation | SOPClassExtendedNegotiation] = []
         for item in assoc.requestor.role_selection.values():
             role = SCP_SCU_RoleSelectionNegotiation()
-            role.sop_class_uid, role.scu_role, role.scp_role = item.sop_class_uid, bool(item.scu_role), False
-            roles.append(role)
-        return contexts, roles
+            role.sop_class_uid, role.scu_role = item.sop_class_uid, bool(item.scu_role)
+            role.scp_role = bool(item.scp_role) and self._takes_peer_as_provider(str(item.sop_class_uid))
+            items.append(role)
+        for uid, wish in assoc.requestor.sop_class_extended.items():
+            provider = self._office.provider_of(str(uid))
+            answer = provider.extended(str(uid), wish) if provider is not None else None
+            if answer is not None:
+                extended = SOPClassExtendedNegotiation()
+                extended.sop_class_uid, extended.service_class_application_information = uid, answer
+                items.append(extended)
+        return contexts, items
 
-    def _answer(self, proposed: PresentationContext) -> PresentationContext:
+    def _takes_peer_as_provider(self, abstract_syntax: str) -> bool:
+        """C-GET sends objects on the peer's own association; commitment results come on the provider's."""
+        if is_storage(abstract_syntax) and abstract_syntax != Verification:
+            return "get" in self._allowed()
+        provider = self._office.provider_of(abstract_syntax)
+        return provider is not None and provider.takes_peer_as_provider(abstract_syntax)
+
+    def _answer(self, proposed: PresentationContext, peer_provides: bool) -> PresentationContext:
+        abstract_syntax = str(proposed.abstract_syntax)
+        provider = self._office.provider_of(abstract_syntax)
+        known = provider.transfer_syntaxes(abstract_syntax) if provider is not None else TRANSFER_SYNTAXES
         syntaxes = [str(uid) for uid in proposed.transfer_syntax]
-        usable = [uid for uid in syntaxes if uid in TRANSFER_SYNTAXES]
+        usable = [uid for uid in syntaxes if uid in known]
         # The peer's order is its preference; big endian is retired and taken only when alone.
         usable.sort(key=lambda uid: uid == _BIG_ENDIAN)
         answer = PresentationContext()
         answer.context_id = proposed.context_id
         answer.abstract_syntax = proposed.abstract_syntax
         answer.transfer_syntax = [UID(usable[0] if usable else syntaxes[0])]
-        answer.result = self._result(str(proposed.abstract_syntax), bool(usable))
-        answer._as_scu, answer._as_scp = False, True
+        answer.result = self._result(abstract_syntax, provider, bool(usable), peer_provides)
+        is_taker = peer_provides and self._takes_peer_as_provider(abstract_syntax)
+        answer._as_scu, answer._as_scp = is_taker, True
         return answer
 
-    def _result(self, abstract_syntax: str, has_transfer_syntax: bool) -> int:
-        services = self.peer.services if self.peer else frozenset()
-        service = "echo" if abstract_syntax == Verification else "store" if is_storage(abstract_syntax) else None
-        if service is None:
+    def _allowed(self) -> frozenset[str]:
+        """The services this peer may use."""
+        if self.peer is None:
+            return frozenset()
+        untrusted = {one.service for one in self._office.providers if one.needs_trust and not self.peer.may_query}
+        return self.peer.services - untrusted
+
+    def _result(
+        self, abstract_syntax: str, provider: Provider | None, has_transfer_syntax: bool, peer_provides: bool
+    ) -> int:
+        if provider is not None:
+            needed = {provider.service}
+        elif abstract_syntax == Verification:
+            needed = {"echo"}
+        elif is_storage(abstract_syntax):
+            needed = {"store", "get"} if peer_provides else {"store"}
+        else:
             return _NO_ABSTRACT_SYNTAX
-        if service not in services:
+        if not needed & self._allowed():
             return _USER_REJECTION
         return _ACCEPTED if has_transfer_syntax else _NO_TRANSFER_SYNTAX
 
@@ -154,7 +201,25 @@ class Services:
             self._respond(assoc, message, context, ports.SUCCESS if allowed else ports.NOT_AUTHORISED)
         elif getattr(message, "MessageID", None) is not None:
             discard_sink(message)
-            self._respond(assoc, message, context, _UNRECOGNISED_OPERATION)
+            self._provide(assoc, message, context)
+
+    def _provide(self, assoc: DirectAssociation, message: Any, context: PresentationContext) -> None:
+        """Hand the request to its provider; what that raises is this request's failure alone."""
+        provider = self._office.provider_of(str(context.abstract_syntax))
+        if provider is None or self.peer is None:
+            return self._respond(assoc, message, context, _UNRECOGNISED_OPERATION)
+        exchange = Exchange(assoc, message, context, self.peer, self.association_id)
+        try:
+            if provider.service in self._allowed():
+                provider.serve(exchange)
+            else:
+                exchange.respond(ports.NOT_AUTHORISED)
+        except BadIdentifier:
+            exchange.respond(ports.CANNOT_UNDERSTAND if message.__class__.__name__.startswith("C_") else _INVALID_VALUE)
+        except Exception as error:
+            log.error("%s failed: %s", exchange.message, type(error).__name__)
+            exchange.respond(dimse_status_of(error))
+        return None
 
     def _respond(self, assoc: DirectAssociation, request: Any, context: PresentationContext, status: int) -> None:
         response = type(request)()
@@ -216,7 +281,9 @@ class Services:
         return record, None
 
     def closed(self, assoc: DirectAssociation, outcome: str) -> None:
-        """Tell the inbox how it ended, once it had been opened."""
+        """Tell the providers and the inbox how it ended, once it had been opened."""
+        for provider in self._office.providers:
+            provider.closed(self.association_id)
         if self.association_id is None:
             return
         try:

@@ -13,12 +13,16 @@ from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit
 from worklist.tables import Device, Quarantine, Site, Study
 
-SERVICES = ("echo", "store")
+# What a device may use of us; the first two by default.
+SERVICES = ("echo", "store", "find", "move", "get", "worklist", "mpps", "commitment", "ups")
+DEFAULT_SERVICES = SERVICES[:2]
+SEES = ("site", "all")
 QUIET_TIME_S = {"DR": 0, "ECG": 0}
 QUIET_TIME_OTHER_S = 20
 CHARACTER_SETS = ("GB18030", "GBK", "ISO_IR 192", "ISO 2022 IR 58", "ISO_IR 100", "ISO_IR 6")
 _AE_TITLE = re.compile(r"[\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HOST = re.compile(r"[A-Za-z0-9.:\-]{1,255}")
 
 
@@ -73,14 +77,21 @@ def _apply_site(site: Site, values: dict[str, Any]) -> None:
         title = values["return_ae_title"]
         site.return_ae_title = check_ae_title(title) if title else None
     if "return_host" in values:
-        if values["return_host"] and not _HOST.fullmatch(values["return_host"]):
-            raise Refused("host_invalid", host=str(values["return_host"])[:64])
-        site.return_host = values["return_host"] or None
+        site.return_host = _checked_host(values["return_host"])
     if "return_port" in values:
-        port = values["return_port"]
-        if port is not None and not 0 < port < 65536:
-            raise Refused("port_invalid", value=port)
-        site.return_port = port
+        site.return_port = _checked_port(values["return_port"])
+
+
+def _checked_host(host: str | None) -> str | None:
+    if host and not _HOST.fullmatch(host):
+        raise Refused("host_invalid", host=str(host)[:64])
+    return host or None
+
+
+def _checked_port(port: int | None) -> int | None:
+    if port is not None and not 0 < port < 65536:
+        raise Refused("port_invalid", value=port)
+    return port
 
 
 def add_device(session: Session, actor: Actor | None, values: dict[str, Any], now: datetime) -> Device:
@@ -94,10 +105,10 @@ def add_device(session: Session, actor: Actor | None, values: dict[str, Any], no
         raise Refused("ae_title_taken", value=title)
     modality = values["modality"]
     device = Device(
-        ae_title=title, site_id=site.id, modality=modality, services=list(SERVICES), address_range="",
+        ae_title=title, site_id=site.id, modality=modality, services=list(DEFAULT_SERVICES), address_range="",
         quiet_time_s=QUIET_TIME_S.get(modality, QUIET_TIME_OTHER_S), fallback_character_set="GB18030",
     )  # fmt: skip
-    _apply_device(device, values)
+    _apply_device(session, device, values)
     session.add(device)
     session.flush()
     _audit(session, actor, "device.add", "device", title, now)
@@ -109,19 +120,20 @@ def change_device(
 ) -> Device:
     """Change what ``values`` names.
 
-    Raises Refused: not_found, address_invalid, service_unknown, character_set_unknown.
+    Raises Refused: not_found, address_invalid, service_unknown, character_set_unknown, host_invalid,
+    port_invalid, certificate_invalid, certificate_taken, sees_unknown, ae_title_invalid.
     """
     _check(actor)
     device = store.device_by_ae_title(session, ae_title)
     if device is None:
         raise Refused("not_found")
-    _apply_device(device, values)
+    _apply_device(session, device, values)
     session.flush()
     _audit(session, actor, "device.change", "device", ae_title, now, fields=sorted(values))
     return device
 
 
-def _apply_device(device: Device, values: dict[str, Any]) -> None:
+def _apply_device(session: Session, device: Device, values: dict[str, Any]) -> None:
     for name in ("name", "modality", "enabled"):
         if name in values:
             setattr(device, name, values[name])
@@ -138,10 +150,35 @@ def _apply_device(device: Device, values: dict[str, Any]) -> None:
         if not set(values["services"]) <= set(SERVICES):
             raise Refused("service_unknown")
         device.services = sorted(values["services"])
-    if "fallback_character_set" in values:
-        if values["fallback_character_set"] not in CHARACTER_SETS:
-            raise Refused("character_set_unknown", value=str(values["fallback_character_set"])[:32])
-        device.fallback_character_set = values["fallback_character_set"]
+    for name in ("fallback_character_set", "character_set"):
+        if name in values:
+            if values[name] not in CHARACTER_SETS:
+                raise Refused("character_set_unknown", value=str(values[name])[:32])
+            setattr(device, name, values[name])
+    _apply_trust(session, device, values)
+
+
+def _apply_trust(session: Session, device: Device, values: dict[str, Any]) -> None:
+    """Where its own SCP is, how a device is believed, and what beyond its site it may ask for."""
+    if "host" in values:
+        device.host = _checked_host(values["host"])
+    if "port" in values:
+        device.port = _checked_port(values["port"])
+    if "certificate_sha256" in values:
+        digest = str(values["certificate_sha256"] or "").replace(":", "").strip().lower()
+        if digest and not _SHA256.fullmatch(digest):
+            raise Refused("certificate_invalid")
+        if digest and (owner := store.device_by_certificate(session, digest)) is not None and owner is not device:
+            raise Refused("certificate_taken")
+        device.certificate_sha256 = digest or None
+    if "sees" in values:
+        if values["sees"] not in SEES:
+            raise Refused("sees_unknown", value=str(values["sees"])[:32])
+        device.sees = values["sees"]
+    if "move_destinations" in values:
+        device.move_destinations = [check_ae_title(title) for title in values["move_destinations"]]
+    if "exception_reason" in values:
+        device.exception_reason = str(values["exception_reason"] or "").strip()[:256] or None
 
 
 def settle_quarantine(session: Session, actor: Actor, quarantine_id: int, resolution: str, now: datetime) -> Quarantine:

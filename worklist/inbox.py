@@ -53,18 +53,26 @@ class IndexInbox:
         with self._db.write() as session:
             return settle_service.close_lost_associations(session, self._listener_run, self._now())
 
-    def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
-        """The registered, enabled device of this AE title whose address range holds ``address``; its site is open."""
+    def identify(
+        self, calling_ae: str, called_ae: str, address: str, certificate_sha256: str | None = None
+    ) -> Peer | None:
+        """The registered, enabled device of this AE title whose address range holds ``address``; its site is open.
+
+        A device with a registered certificate must have come with it, and nobody may come with another's.
+        """
         with self._db.read() as session:
             device = store.device_by_ae_title(session, calling_ae)
             if device is None or not device.enabled or not _in_range(address, device.address_range):
                 return None
-            if not session.get_one(Site, device.site_id).enabled:
+            if not session.get_one(Site, device.site_id).enabled or device.certificate_sha256 != certificate_sha256:
                 return None
             return Peer(
                 device_id=device.id, site_id=device.site_id, ae_title=device.ae_title,
                 services=frozenset(device.services), quiet_time_s=device.quiet_time_s,
-                fallback_character_set=device.fallback_character_set,
+                fallback_character_set=device.fallback_character_set, character_set=device.character_set,
+                sees_all=device.sees == "all", move_destinations=frozenset(device.move_destinations),
+                is_authenticated=certificate_sha256 is not None,
+                may_query=certificate_sha256 is not None or bool(device.exception_reason),
             )  # fmt: skip
 
     def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:

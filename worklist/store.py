@@ -29,6 +29,10 @@ def device_by_ae_title(session: Session, ae_title: str) -> Device | None:
     return session.scalar(select(Device).where(Device.ae_title == ae_title))
 
 
+def device_by_certificate(session: Session, certificate_sha256: str) -> Device | None:
+    return session.scalar(select(Device).where(Device.certificate_sha256 == certificate_sha256))
+
+
 def study_by_uid(session: Session, study_instance_uid: str) -> Study | None:
     return session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
 

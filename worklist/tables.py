@@ -45,9 +45,16 @@ class Device(Base):
     name: Mapped[str] = mapped_column(String(64), default="")
     modality: Mapped[str] = mapped_column(String(16))
     address_range: Mapped[str] = mapped_column(String(64))  # CIDR, e.g. 10.21.3.11/32
-    services: Mapped[list[Any]] = mapped_column(default=list)  # ["echo", "store"]
+    services: Mapped[list[Any]] = mapped_column(default=list)  # of worklist.admin_service.SERVICES
     quiet_time_s: Mapped[int] = mapped_column(default=20)
     fallback_character_set: Mapped[str] = mapped_column(Code, default="GB18030")
+    character_set: Mapped[str] = mapped_column(Code, default="ISO_IR 192")  # what it can show; we answer in it
+    certificate_sha256: Mapped[str | None] = mapped_column(String(64), unique=True)  # of its TLS client certificate
+    host: Mapped[str | None] = mapped_column(String(255))  # its own SCP: move destination, commitment results
+    port: Mapped[int | None]
+    sees: Mapped[str] = mapped_column(Code, default="site")  # site | all: whose studies it may query
+    move_destinations: Mapped[list[Any]] = mapped_column(default=list)  # AE titles beyond its own site's
+    exception_reason: Mapped[str | None] = mapped_column(String(256))  # why it may query without a certificate
     enabled: Mapped[bool] = mapped_column(default=True)
     last_seen_at: Mapped[datetime | None]
 
@@ -158,6 +165,7 @@ class Instance(Base):
     # Derived display data: pending | ready | failed | none (nothing to draw), with the reason.
     derived_state: Mapped[str] = mapped_column(Code, default="pending")
     derived_reason: Mapped[str | None] = mapped_column(String(256))
+    hidden_code: Mapped[str | None] = mapped_column(String(16))  # rejection note that hides it, PS3.16 CID 7011
 
 
 class Association(Base):

@@ -34,7 +34,8 @@ register_codes(
     {
         "ae_title_invalid": 422, "code_invalid": 422, "code_taken": 409, "host_invalid": 422, "port_invalid": 422,
         "signatures_invalid": 422, "site_unknown": 422, "ae_title_taken": 409, "address_invalid": 422,
-        "quiet_time_invalid": 422, "service_unknown": 422, "character_set_unknown": 422, "already_settled": 409,
+        "quiet_time_invalid": 422, "service_unknown": 422, "certificate_invalid": 422, "certificate_taken": 409,
+        "sees_unknown": 422, "character_set_unknown": 422, "already_settled": 409,
     }
 )  # fmt: skip
 
@@ -49,7 +50,11 @@ NEW_SITE = SITE | {"code": Field(str, max_len=32), "name_zh": Field(str, max_len
 DEVICE = {
     "name": Field(str, False, 64), "modality": Field(str, False, choices={"DR", "CT", "ECG"}),
     "address_range": Field(str, False, 64), "quiet_time_s": Field(int, False), "enabled": Field(bool, False),
-    "services": Field(list, False, 8, items=Field(str)), "fallback_character_set": Field(str, False, 32),
+    "services": Field(list, False, 16, items=Field(str)), "fallback_character_set": Field(str, False, 32),
+    "character_set": Field(str, False, 32), "host": Field(str, False, 255, nullable=True),
+    "port": Field(int, False, nullable=True), "certificate_sha256": Field(str, False, 128, nullable=True),
+    "sees": Field(str, False, 8), "move_destinations": Field(list, False, 32, items=Field(str)),
+    "exception_reason": Field(str, False, 256, nullable=True),
 }  # fmt: skip
 NEW_DEVICE = DEVICE | {
     "site": Field(str, max_len=32), "ae_title": Field(str, max_len=16),
@@ -154,6 +159,9 @@ def device_json(device: Device, site: Site) -> dict[str, Any]:
         "ae_title": device.ae_title, "site": site.code, "name": device.name, "modality": device.modality,
         "address_range": device.address_range, "services": device.services, "quiet_time_s": device.quiet_time_s,
         "fallback_character_set": device.fallback_character_set, "enabled": device.enabled,
+        "character_set": device.character_set, "host": device.host, "port": device.port, "sees": device.sees,
+        "certificate_sha256": device.certificate_sha256, "move_destinations": device.move_destinations,
+        "exception_reason": device.exception_reason,
         "last_seen_at": _text(device.last_seen_at),
     }  # fmt: skip
 
