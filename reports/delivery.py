@@ -15,6 +15,7 @@ class DeliveryState(StrEnum):
     ACKED = "ACKED"
     RETRY = "RETRY"
     DEAD = "DEAD"
+    SUPERSEDED = "SUPERSEDED"  # a later report followed before it was sent: nobody has to act
 
 
 class DeliveryMove(StrEnum):
@@ -23,11 +24,12 @@ class DeliveryMove(StrEnum):
     FAIL = "fail"  # will be tried again
     GIVE_UP = "give_up"  # tried for too long, or the peer says never
     RESEND = "resend"  # a person asks for it
+    SUPERSEDE = "supersede"  # a preliminary report was overtaken on its way
     OPEN = "open"
     ACKNOWLEDGE = "acknowledge"
 
 
-QUEUED, SENDING, ACCEPTED, OPENED, ACKED, RETRY, DEAD = DeliveryState
+QUEUED, SENDING, ACCEPTED, OPENED, ACKED, RETRY, DEAD, SUPERSEDED = DeliveryState
 
 TRANSITIONS: dict[tuple[DeliveryState, DeliveryMove], DeliveryState] = {
     (QUEUED, DeliveryMove.SEND): SENDING,
@@ -39,6 +41,10 @@ TRANSITIONS: dict[tuple[DeliveryState, DeliveryMove], DeliveryState] = {
     (RETRY, DeliveryMove.RESEND): QUEUED,
     (DEAD, DeliveryMove.RESEND): QUEUED,
     (ACCEPTED, DeliveryMove.RESEND): QUEUED,
+    (QUEUED, DeliveryMove.SUPERSEDE): SUPERSEDED,
+    (RETRY, DeliveryMove.SUPERSEDE): SUPERSEDED,
+    (DEAD, DeliveryMove.SUPERSEDE): SUPERSEDED,
+    (SENDING, DeliveryMove.SUPERSEDE): SUPERSEDED,  # the sender died between send and answer
     (ACCEPTED, DeliveryMove.OPEN): OPENED,
     (OPENED, DeliveryMove.OPEN): OPENED,
     (ACKED, DeliveryMove.OPEN): ACKED,

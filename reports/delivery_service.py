@@ -35,7 +35,23 @@ def promise_deliveries(session: Session, report: Report, study: Study, now: date
         session.flush()
         outbox.promise(session, "deliver", f"deliver:{delivery.id}", {"delivery_id": delivery.id}, now=now)
     session.flush()
+    _supersede_preliminary(session, report)
     _note_progress(session, report, study)
+
+
+def _supersede_preliminary(session: Session, report: Report) -> None:
+    """Preliminary versions that have not left need not leave any more; one that is being sent ends by its answer."""
+    waiting = (DeliveryState.QUEUED, DeliveryState.RETRY, DeliveryState.DEAD)
+    overtaken = select(Report.id).where(
+        Report.report_uid == report.report_uid, Report.status == "PRELIM", Report.id != report.id
+    )
+    session.execute(
+        update(Delivery)
+        .where(Delivery.report_id.in_(overtaken), Delivery.state.in_(waiting))
+        .values(
+            state=moved(DeliveryState.QUEUED, DeliveryMove.SUPERSEDE), next_attempt_at=None, last_error=None
+        )
+    )
 
 
 def _note_progress(session: Session, report: Report, study: Study) -> None:
@@ -60,11 +76,11 @@ def begin_attempt(session: Session, delivery_id: int, now: datetime) -> Delivery
         delivery.state = moved(delivery.state, DeliveryMove.RESEND)
     if delivery is None or delivery.state not in (DeliveryState.QUEUED, DeliveryState.RETRY, DeliveryState.SENDING):
         return None
-    delivery.state = moved(delivery.state, DeliveryMove.SEND)
     if _is_superseded(session, delivery):
-        delivery.state = moved(delivery.state, DeliveryMove.GIVE_UP)
-        delivery.next_attempt_at, delivery.last_error = None, "superseded"
+        delivery.state = moved(delivery.state, DeliveryMove.SUPERSEDE)
+        delivery.next_attempt_at = delivery.last_error = None
         return None
+    delivery.state = moved(delivery.state, DeliveryMove.SEND)
     delivery.n_attempts += 1
     delivery.next_attempt_at = None
     return delivery
@@ -114,12 +130,18 @@ def end_attempt(
 
 
 def resend(session: Session, actor: Actor, delivery_id: int, now: datetime) -> Delivery:
-    """An administrator has it sent again. Raises Refused("not_found"), IllegalDeliveryMove."""
+    """An administrator has it sent again.
+
+    Raises Refused("not_found" | "delivery_superseded"), IllegalDeliveryMove.
+    """
     check(actor, Act.ADMIN_QUEUE)
     delivery = session.get(Delivery, delivery_id)
     if delivery is None or delivery.channel == PORTAL:
         raise Refused("not_found")
-    delivery.state = moved(delivery.state, DeliveryMove.RESEND)
+    after = moved(delivery.state, DeliveryMove.RESEND)
+    if _is_superseded(session, delivery):
+        raise Refused("delivery_superseded")
+    delivery.state = after
     delivery.next_attempt_at = now
     outbox.promise(session, "deliver", f"deliver:{delivery_id}", {"delivery_id": delivery_id}, now=now)
     report = session.get_one(Report, delivery.report_id)

@@ -15,7 +15,7 @@ from worklist.web import WebError, actor, now, read, register_codes, route_needs
 
 deliveries = Blueprint("deliveries", __name__)
 
-register_codes({"delivery_illegal_move": 409})
+register_codes({"delivery_illegal_move": 409, "delivery_superseded": 409})
 
 
 @deliveries.get("/api/admin/deliveries")

@@ -260,7 +260,7 @@ function components(): void {
     h("h3", {}, "表单"), h("div", { class: "form narrowed" }, textField("姓名", { value: "田小芹" }), textField("身份证号", { value: "0000001957", "aria-invalid": "true" }, "位数不足，应为 18 位"), textField("检查号", { value: "QSE26111800071", readonly: true }), h("div", { class: "field" }, h("label", {}, "检查"), h("select", { class: "select" }, h("option", {}, "十二导联心电图")))),
     h("h3", {}, "横幅"), ...(["amber", "red", "", "green"] as const).map((tone) => h("div", { class: `banner ${tone} narrowed` }, icon(tone === "green" ? "check" : "alert"), h("b", {}, "请趁患者未离开重做"), h("p", {}, "左右手电极疑似接反"), h("button", { class: "btn primary small" }, "重新采集"))),
     h("h3", {}, "检查进度与投递"), line(...(["receiving", "reading", "to_verify", "opened", "acknowledged"] as Status[]).map((status) => stepTrack(trackOf({ ...chosen, status, claimed_by: "沈若川" })))),
-    line(...(["QUEUED", "SENDING", "RETRY", "DEAD", "ACCEPTED", "OPENED", "ACKED"] as DeliveryState[]).map(deliveryTrack)),
+    line(...(["QUEUED", "SENDING", "RETRY", "DEAD", "SUPERSEDED", "ACCEPTED", "OPENED", "ACKED"] as DeliveryState[]).map(deliveryTrack)),
     h("h3", {}, "空、错、载入"), h("div", { class: "states" }, h("div", { class: "panel state ok" }, icon("check", 24), h("b", {}, "没有待阅检查"), h("p", {}, "新检查到达时自动出现并提示")), h("div", { class: "panel state warning" }, icon("alert", 24), h("b", {}, "列表 40 秒未更新"), h("p", {}, "正在重连，现有内容可能过时"), h("button", { class: "link" }, "立即刷新")), h("div", { class: "panel skeleton" }, h("i"), h("i"), h("i"), h("i"))));
   toast({ kind: "success", title: "已签发 韩秀芝 DR 胸部", text: "已排队回传 2 条通道", action: { words: "查看", run: () => undefined } });
   toast({ kind: "info", title: "孙桂兰 已派给您", text: "卒中 剩 31:20", action: { words: "打开", key: "N", run: () => undefined } });

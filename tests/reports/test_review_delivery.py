@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from reports import delivery_service, store
+from reports import delivery_service, delivery_store, store
+from reports.delivery import IllegalDeliveryMove
 from reports.tables import Delivery, Report
 from tests.peers.dcmtk import storescp
 from tests.peers.instances import write_instance
 from tests.peers.township import PIN, Township, township
 from tests.reports.test_review_work import call, meanwhile, save
 from worklist import workitem_service
+from worklist.access import Refused
 from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
 from worklist.tables import Patient, Site, Study
@@ -163,11 +165,28 @@ def test_a_preliminary_report_overtaken_by_the_final_one_is_not_sent_after_it(
     with county.roof.db.read() as session:
         following = store.latest(session, preliminary.report_uid)
     assert following is not None
+    assert by_dicom(county, preliminary).state == "QUEUED"
     final = county.desk.submit(radiologist, uid, PIN, following.version)
+    stale = by_dicom(county, preliminary)
+    assert (stale.state, stale.last_error, stale.n_attempts) == ("SUPERSEDED", None, 0)
     with storescp(tmp_path / "pacs", "QS_PACS") as pacs:
         return_to(county, pacs.port)
         assert deliver(county) == 2
         assert len(pacs.files()) == 1
     assert by_dicom(county, final).state == "ACCEPTED"
-    stale = by_dicom(county, preliminary)
-    assert (stale.state, stale.last_error, stale.n_attempts) == ("DEAD", "superseded", 0)
+    assert by_dicom(county, preliminary).state == "SUPERSEDED"
+    admin = county.actor("admin")
+    with county.roof.db.write() as session, pytest.raises(IllegalDeliveryMove):
+        delivery_service.resend(session, admin, stale.id, county.clock())
+    for state in ("SENDING", "ACCEPTED"):  # its sender died; and it had arrived before the final one
+        with county.roof.db.write() as session:
+            session.execute(update(Delivery).where(Delivery.id == stale.id).values(state=state))
+        with county.roof.db.write() as session:
+            assert delivery_service.begin_attempt(session, stale.id, county.clock()) is None
+        after = {"SENDING": "SUPERSEDED", "ACCEPTED": "ACCEPTED"}[state]
+        assert by_dicom(county, preliminary).state == after
+    with county.roof.db.write() as session, pytest.raises(Refused, match="delivery_superseded"):
+        delivery_service.resend(session, admin, stale.id, county.clock())
+    with county.roof.db.read() as session:
+        counts = delivery_store.counts(session, None)
+    assert (counts["open"], counts["failed"], counts["all"]) == (0, 0, 4)

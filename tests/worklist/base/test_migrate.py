@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -54,6 +55,32 @@ def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, monkeypa
     db = Database(empty_database_url)
     try:
         assert inspect(db.engine).get_table_names() == []
+    finally:
+        db.dispose()
+
+
+def test_deliveries_that_were_overtaken_are_no_longer_failures(empty_database_url: str) -> None:
+    """What 0001 wrote as given up, 0002 calls by its name; a real failure stays one."""
+    foreign_keys = {"sqlite": "PRAGMA foreign_keys=OFF", "postgresql": "SET session_replication_role = replica"}
+    db = Database(empty_database_url)
+    try:
+        with db.engine.begin() as connection:
+            command.upgrade(migrate.config(connection), "0001")
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(foreign_keys[db.engine.dialect.name]))
+            for number, error in enumerate(("superseded", "unreachable"), start=1):
+                connection.execute(
+                    text(
+                        "INSERT INTO delivery (id, report_id, site_id, channel, state, n_attempts, created_at, last_error)"
+                        " VALUES (:id, :id, 1, 'dicom', 'DEAD', 0, '2026-01-01 00:00:00', :error)"
+                    ),
+                    {"id": number, "error": error},
+                )
+            connection.invalidate()
+        migrate.migrate(empty_database_url)
+        with db.read() as session:
+            rows = session.execute(text("SELECT state, last_error FROM delivery ORDER BY id")).all()
+        assert [tuple(row) for row in rows] == [("SUPERSEDED", None), ("DEAD", "unreachable")]
     finally:
         db.dispose()
 

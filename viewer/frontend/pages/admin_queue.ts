@@ -4,12 +4,12 @@ import { server } from "../server.ts";
 import { type DeliveryState, deliveryTrack } from "../ui/deliverytrack.ts";
 import { modality, moment, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { causeOf, nameOf, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
 import { examination, since } from "./admin_sites.ts";
 import { KeyedRows } from "./keyed.ts";
 import { segment } from "./segment.ts";
-import { emptyState, words } from "./states.ts";
+import { emptyState } from "./states.ts";
 
 interface DeadJob {
   job_id: number;
@@ -80,7 +80,7 @@ export class QueuePane {
       h("td", {}, deliveryTrack(one.state)),
       h("td", {}, one.n_attempts),
       h("td", { class: "tx2" }, one.next_attempt_at ? timeWithSeconds(one.next_attempt_at) : "—"),
-      h("td", { class: "tx2 wraps" }, outcomeWords(one.last_error)));
+      h("td", { class: "tx2 wraps" }, one.state === "SUPERSEDED" ? t("admin.outcome.superseded") : outcomeWords(one.last_error)));
     row.addEventListener("keydown", (event) => {
       const next = event.key === "ArrowDown" ? row.nextElementSibling : event.key === "ArrowUp" ? row.previousElementSibling : null;
       if (event.key === "Enter" || event.key === " ") choose();
@@ -110,6 +110,7 @@ export class QueuePane {
 
   /** The cause in words and what helps, with the one button that may. */
   #remedy(one: QueuedDelivery): Child {
+    if (one.state === "SUPERSEDED") return h("p", { class: "tx2" }, t("admin.outcome.superseded"));
     const cause = causeOf(one.last_error);
     const button = RESENDABLE.includes(one.state) && one.channel !== "portal"
       ? h("button", { class: one.state === "ACCEPTED" ? "btn small" : "btn primary small", type: "button", id: "resend", onclick: (event) => void this.#resend(one, event.currentTarget as HTMLButtonElement) }, t("ui.admin.resend"))

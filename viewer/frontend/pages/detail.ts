@@ -90,7 +90,7 @@ export interface Template {
 export interface Delivery {
   delivery_id: number;
   channel: "dicom" | "portal";
-  state: "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD";
+  state: "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD" | "SUPERSEDED";
   document_version: number;
   accepted_at: string | null;
   opened_at: string | null;

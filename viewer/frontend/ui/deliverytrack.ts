@@ -2,7 +2,7 @@
 import { t } from "../i18n.ts";
 import { h } from "./h.ts";
 
-export type DeliveryState = "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD";
+export type DeliveryState = "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD" | "SUPERSEDED";
 
 interface Bars {
   /** Bars filled green before the one that carries the state's colour. */
@@ -17,6 +17,7 @@ const BARS: Readonly<Record<DeliveryState, Bars>> = {
   SENDING: { on: 1, hasOpenBar: true, tone: "busy" },
   RETRY: { on: 1, hasOpenBar: true, tone: "amber" },
   DEAD: { on: 1, hasOpenBar: true, tone: "red" },
+  SUPERSEDED: { on: 0, hasOpenBar: false, tone: "idle" },
   ACCEPTED: { on: 3, hasOpenBar: false, tone: "green" },
   OPENED: { on: 4, hasOpenBar: false, tone: "green" },
   ACKED: { on: 5, hasOpenBar: false, tone: "green" },

@@ -24,7 +24,7 @@ test("the line under the dots names who has it", () => {
 });
 
 test("green bars only for what the peer has taken", () => {
-  assert.deepEqual(["QUEUED", "SENDING", "RETRY", "DEAD", "ACCEPTED", "OPENED", "ACKED"].map((state) => barsOf(state as never).on), [0, 1, 1, 1, 3, 4, 5]);
+  assert.deepEqual(["QUEUED", "SENDING", "RETRY", "DEAD", "SUPERSEDED", "ACCEPTED", "OPENED", "ACKED"].map((state) => barsOf(state as never).on), [0, 1, 1, 1, 0, 3, 4, 5]);
   assert.equal(barsOf("DEAD").tone, "red");
 });
 
