@@ -179,7 +179,7 @@ def _add_user(
             )
             session.flush()
             person = people_service.person_by_username(session, username)
-            people_service.keep_key(session, None, person, made, now)
+            people_service.keep_key(session, None, person, made, now, now.astimezone(roof.settings.zone).date())
 
 
 def _secret(prompt: str) -> str:

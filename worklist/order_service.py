@@ -1,7 +1,7 @@
 """Orders are made by a technician, or confirmed for a study that came without one. [service]"""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -145,10 +145,10 @@ def dismiss_match(session: Session, actor: Actor, study: Study, now: datetime) -
     audit.emit(session, "matched", now=now, actor=actor.username, site_id=study.site_id, study_id=study.id)
 
 
-def orders_without_study(session: Session, site_id: int, since: datetime) -> list[dict[str, Any]]:
-    """A site's orders that still wait for their images."""
+def orders_without_study(session: Session, site_id: int, since: datetime, zone: tzinfo) -> list[dict[str, Any]]:
+    """A site's orders that still wait for their images; ages are told on the day in ``zone`` that it was written."""
     rows = store.open_orders_of_site(session, site_id, since)
-    return [order_json(order, patient, order.created_at.date()) for order, patient in rows]
+    return [order_json(order, patient, order.created_at.astimezone(zone).date()) for order, patient in rows]
 
 
 def _audit(session: Session, actor: Actor, act: str, object_uid: str, now: datetime) -> None:

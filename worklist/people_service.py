@@ -83,28 +83,33 @@ def may_review(role: str) -> bool:
     return Act.REPORT_VERIFY in ACTS_BY_ROLE.get(role, frozenset())
 
 
-def check_may_have_key(person: Person, now: datetime) -> None:
-    """Raises Refused: forbidden (the role signs nothing), licence_missing, licence_expired, signing_key_exists."""
+def check_may_have_key(person: Person, now: datetime, today: date) -> None:
+    """``today``: the day where the key is made.
+
+    Raises Refused: forbidden (the role signs nothing), licence_missing, licence_expired, signing_key_exists.
+    """
     account = person.account
     if Act.REPORT_SIGN not in ACTS_BY_ROLE.get(account.role, frozenset()) or not account.enabled:
         raise Refused("forbidden", act=str(Act.REPORT_SIGN))
     if not account.licence_number or account.licence_valid_until is None:
         raise Refused("licence_missing")
-    if account.licence_valid_until < now.date():
+    if account.licence_valid_until < today:
         raise Refused("licence_expired")
     state = key_state(person.key, now)
     if state in ("valid", "locked"):
         raise Refused("signing_key_exists", state=state)
 
 
-def keep_key(session: Session, actor: Actor | None, person: Person, made: Any, now: datetime) -> SigningKey:
+def keep_key(
+    session: Session, actor: Actor | None, person: Person, made: Any, now: datetime, today: date
+) -> SigningKey:
     """Keep a new key in the place of none, a revoked or an expired one. ``made``: encrypted_pkcs8, certificate_pem,
     serial, valid_until. ``actor`` None: the server's own command line.
 
     Raises what ``check_may_have_key`` raises: asked again here, on the locked row.
     """
     key = session.get(SigningKey, person.account.id, with_for_update=True, populate_existing=True)
-    check_may_have_key(Person(person.account, person.site, key), now)
+    check_may_have_key(Person(person.account, person.site, key), now, today)
     if key is None:
         key = SigningKey(account_id=person.account.id)
         session.add(key)

@@ -65,6 +65,7 @@ from worklist.web_context import (
     services,
     source,
     t,
+    today,
     write,
 )
 from worklist.web_errors import WebError, register_codes
@@ -81,7 +82,7 @@ from worklist.web_routes import (
 __all__ = [
     "JSON_LIMIT_BYTES", "UPLOAD_LIMIT_BYTES", "Field", "Route", "WebError", "WebServices", "actor", "actor_or_none",
     "adapter", "create_web", "language", "login_or_none", "now", "read", "read_json", "register_codes", "route_needs",
-    "route_public", "route_table", "services", "source", "t", "write",
+    "route_public", "route_table", "services", "source", "t", "today", "write",
 ]  # fmt: skip
 
 CONTENT_SECURITY_POLICY = "; ".join(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +57,11 @@ def now() -> datetime:
     if "moment" not in g:
         g.moment = services().now()
     return cast(datetime, g.moment)
+
+
+def today() -> date:
+    """The day it is where this system stands: ages and licences go by it."""
+    return now().astimezone(services().settings.zone).date()
 
 
 def adapter(name: str) -> Callable[..., Any]:

@@ -12,7 +12,19 @@ from worklist.shown import order_json
 from worklist.study import modality_of
 from worklist.tables import Patient
 from worklist.triage import PRIORITIES
-from worklist.web import Field, WebError, actor, now, read, read_json, register_codes, route_needs, services, write
+from worklist.web import (
+    Field,
+    WebError,
+    actor,
+    now,
+    read,
+    read_json,
+    register_codes,
+    route_needs,
+    services,
+    today,
+    write,
+)
 
 orders = Blueprint("orders", __name__)
 
@@ -73,7 +85,7 @@ def _date(text: str | None) -> date | None:
 def list_orders() -> dict[str, Any]:
     with read() as session:
         since = now() - timedelta(days=_days())
-        return {"orders": order_service.orders_without_study(session, actor().site_id, since)}
+        return {"orders": order_service.orders_without_study(session, actor().site_id, since, services().settings.zone)}
 
 
 def _days() -> int:
@@ -96,5 +108,4 @@ def match_order(uid: str) -> dict[str, Any]:
             order_service.dismiss_match(session, actor(), study, now())
             return {"order": None}
         order = order_service.confirm_match(session, actor(), study, body["order_uid"], now())
-        today = now().astimezone(services().settings.zone).date()
-        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), today)}
+        return {"order": order_json(order, session.get_one(Patient, order.patient_pk), today())}

@@ -33,6 +33,7 @@ from worklist.web import (
     register_codes,
     route_needs,
     source,
+    today,
     write,
 )
 from worklist.web_errors import status_of
@@ -200,7 +201,7 @@ def make_own_key() -> tuple[dict[str, Any], int]:
     _confirm_password(body["password"])
     with read() as session:
         person = people_service.person_by_username(session, actor().username)
-    people_service.check_may_have_key(person, now())
+    people_service.check_may_have_key(person, now(), today())
     account = person.account
     made = adapter("new_doctor_key")(
         account.name, account.licence_number, people_service.may_review(account.role), body["pin"], now()
@@ -209,7 +210,7 @@ def make_own_key() -> tuple[dict[str, Any], int]:
         fresh = people_service.person_by_username(session, account.username)
         if _facts(fresh) != _facts(person):  # the new certificate says what is no longer true
             raise Refused("signing_key_changed")
-        key = people_service.keep_key(session, actor(), fresh, made, now())
+        key = people_service.keep_key(session, actor(), fresh, made, now(), today())
         return key_json(Person(fresh.account, fresh.site, key)), 201
 
 

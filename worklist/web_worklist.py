@@ -1,7 +1,7 @@
 """The reading list and its workitems, as pages and as JSON. [web]"""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
@@ -28,6 +28,7 @@ from worklist.web import (
     register_codes,
     route_needs,
     services,
+    today,
     write,
 )
 from worklist.workitem import WorkitemState, WorkitemStep
@@ -162,11 +163,7 @@ def _suggested(session: Any, study: Study) -> dict[str, Any] | None:
     if study.suggested_order_uid is None:
         return None
     order = session.get_one(Order, study.suggested_order_uid)
-    return order_json(order, session.get_one(Patient, order.patient_pk), _today())
-
-
-def _today() -> date:
-    return now().astimezone(services().settings.zone).date()
+    return order_json(order, session.get_one(Patient, order.patient_pk), today())
 
 
 def study_json(session: Any, study: Study) -> dict[str, Any]:
@@ -324,4 +321,4 @@ def one_study(uid: str) -> dict[str, Any]:
     with read() as session:
         study = visible_study(session, actor(), Act.STUDY_READ, uid, now())
         patient = session.get_one(Patient, study.patient_pk)
-        return study_json(session, study) | {"patient": patient_json(patient, _today())}
+        return study_json(session, study) | {"patient": patient_json(patient, today())}

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ def test_film_is_one_modality_by_any_name(call: Any, asked: str, listed: str) ->
 def test_an_order_of_another_site_does_not_exist(call: Any) -> None:
     body = {"site": "BAISHUI", "patient": PATIENT, "modality": "DR"}
     assert call("POST", "/api/orders", json=body).status_code == 404
+
+
+def test_the_age_on_a_waiting_order_goes_by_the_day_of_the_place(call: Any, clock: Any) -> None:
+    clock.at = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)  # 07:30 of the 3rd, a birthday, in Asia/Shanghai
+    patient = PATIENT | {"birth_date": "1946-03-03"}
+    assert call("POST", "/api/orders", json={"patient": patient, "modality": "DR"}).status_code == 201
+    (order,) = call("GET", "/api/orders").get_json()["orders"]
+    assert order["patient"]["age"] == {"value": 80, "unit": "year"}
 
 
 def record() -> list[tuple[io.BytesIO, str]]:

@@ -1,6 +1,6 @@
 """People on /admin and a doctor's own signing key, with the real authority, on both databases."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,16 @@ def test_no_key_without_a_valid_licence(app: Flask, admin: Caller, licence: dict
         admin("PATCH", "/api/admin/users/reader-qingshan", licence)
     status, said = make_key(Caller(app, "reader-qingshan"))
     assert (status, said["error"]["code"]) == (403, code)
+
+
+def test_a_licence_ends_with_the_day_of_the_place(app: Flask, admin: Caller, clock: Clock) -> None:
+    """On the last day it still counts when UTC has gone on (or not yet begun the next)."""
+    admin("PATCH", "/api/admin/users/reader-qingshan", LICENCE | {"licence_valid_until": "2026-03-02"})
+    clock.at = datetime(2026, 3, 2, 16, 30, tzinfo=UTC)  # 00:30 of the 3rd in Asia/Shanghai
+    status, said = make_key(Caller(app, "reader-qingshan"))
+    assert (status, said["error"]["code"]) == (403, "licence_expired")
+    clock.at = datetime(2026, 3, 2, 15, 30, tzinfo=UTC)
+    assert make_key(Caller(app, "reader-qingshan"))[0] == 201
 
 
 def test_who_signs_nothing_makes_no_key(app: Flask) -> None:
