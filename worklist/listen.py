@@ -4,6 +4,7 @@ import threading
 
 from pacs_bridge.compare import same_content
 from pacs_bridge.listener import Listener
+from pacs_bridge.provider import Provider
 from reports.store import signed_statuses
 from worklist.inbox import IndexInbox
 from worklist.ready import tell_ready
@@ -18,14 +19,20 @@ def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
     )  # fmt: skip
 
 
+def providers(roof: Roof) -> tuple[Provider, ...]:
+    """The services beyond verification and storage; one entry each, joined in its own module."""
+    return ()
+
+
 def listen(roof: Roof, stop: threading.Event) -> None:
     """Listen until told to stop."""
     inbox = make_inbox(roof, run_name("listener"))
     inbox.close_lost_associations()
     settings = roof.settings
     listener = Listener(
-        inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone
-    )
+        inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone,
+        providers=providers(roof),
+    )  # fmt: skip
     listener.start()
     tell_ready()
     stop.wait()
