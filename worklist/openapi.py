@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, current_app, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from worklist.web_json import json_schema
-from worklist.web_routes import UPLOAD_LIMIT_BYTES, Route, route_public, route_table
+from worklist.web_routes import ANY_PARAMETER, UPLOAD_LIMIT_BYTES, Route, route_public, route_table
 
 description = Blueprint("description", __name__)
 DESCRIBED_PREFIXES = ("/api/", "/dicom-web", "/healthz", "/metrics")
@@ -52,6 +52,7 @@ def openapi(app: Flask) -> dict[str, Any]:
             "schemas": {"Error": _ERROR_SCHEMA},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic", "description": "below /dicom-web"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "teleread_session"},
             },
         },
@@ -65,7 +66,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
         "summary": declaration.summary,
         "parameters": _parameters(route),
         "responses": _responses(route),
-        "security": [] if declaration.is_public else [{"token": []}, {"cookie": []}],
+        "security": [] if declaration.is_public else _security(route),
         "x-needs": [str(act) for act in declaration.needs],
     }
     if declaration.body is not None and method != "GET":
@@ -74,6 +75,11 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
     elif declaration.limit_bytes >= UPLOAD_LIMIT_BYTES and method != "GET":
         operation["requestBody"] = {"required": True, "content": {"*/*": {}}}
     return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    basic: list[dict[str, list[str]]] = [{"basic": []}] if route.rule.startswith("/dicom-web") else []
+    return [{"token": []}, {"cookie": []}, *basic]
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
@@ -88,7 +94,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
     in_query = [
         {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
-        for name in sorted(route.declaration.query)
+        for name in sorted(route.declaration.query - {ANY_PARAMETER})
     ]
     return in_path + in_query
 

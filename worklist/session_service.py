@@ -15,6 +15,7 @@ from worklist.tables import Site
 
 BROWSER_IDLE = timedelta(minutes=30)
 LONGEST_LOGIN = timedelta(hours=12)
+BASIC_LASTS = timedelta(minutes=5)  # how long a password sent by HTTP Basic is believed without comparing
 SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -63,7 +64,7 @@ def actor_of(account: Account, site: Site, sitting: str) -> Actor:
 
 
 def open_session(session: Session, account: Account, *, kind: str, now: datetime, source: str) -> OpenedSession:
-    """Write a new login of ``kind`` browser or token, at most LONGEST_LOGIN long."""
+    """Write a new login of ``kind`` browser or token, at most LONGEST_LOGIN long; basic: BASIC_LASTS."""
     secret, sitting, csrf_token = secrets.token_urlsafe(32), secrets.token_hex(12), secrets.token_urlsafe(24)
     site = session.get_one(Site, account.site_id)
     row = LoginSession(
@@ -74,7 +75,7 @@ def open_session(session: Session, account: Account, *, kind: str, now: datetime
         csrf_token=csrf_token,
         created_at=now,
         last_seen_at=now,
-        expires_at=now + LONGEST_LOGIN,
+        expires_at=now + (BASIC_LASTS if kind == "basic" else LONGEST_LOGIN),
         source=source[:64],
     )
     session.add(row)

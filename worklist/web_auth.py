@@ -1,6 +1,7 @@
 """Who is asking, and whether the request is really theirs. [web]
 
-A browser carries the cookie ``teleread_session``; a program carries ``Authorization: Bearer``. Unsafe
+A browser carries the cookie ``teleread_session``; a program carries ``Authorization: Bearer``, or HTTP Basic
+below ``/dicom-web`` (``worklist.web_attempt``). Unsafe
 requests that come with the cookie also carry the login's CSRF token (header ``X-CSRF-Token`` or form
 field ``csrf_token``).
 """
@@ -13,12 +14,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from worklist.access import Refused
 from worklist.session_service import FoundSession, find_session, is_worth_touching, touch
+from worklist.web_attempt import basic_logins, basic_secret
 from worklist.web_context import login_or_none, now, read, services, write
 from worklist.web_errors import WebError
 from worklist.web_json import LARGEST_INTEGER
-from worklist.web_routes import Declaration, declaration_of
+from worklist.web_routes import ANY_PARAMETER, Declaration, declaration_of
 
 SESSION_COOKIE = "teleread_session"
+BASIC_PREFIX = "/dicom-web"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -67,23 +70,27 @@ def _check_path() -> None:
 
 def _check_query(declaration: Declaration) -> None:
     for name, values in request.args.lists():
-        if name not in declaration.query:
+        is_own = ANY_PARAMETER not in declaration.query  # DICOMweb names attributes as parameters: the view judges
+        if is_own and name not in declaration.query:
             raise WebError(400, "parameter_unknown", parameter=name[:64])
-        if len(values) > 1:
+        if is_own and len(values) > 1:
             raise WebError(400, "parameter_repeated", parameter=name)
-        if "\0" in values[0]:
+        if any("\0" in value for value in values):
             raise WebError(400, "field_character", field=name)
 
 
 def _presented() -> FoundSession | None:
     """The login that the request presents, valid or ended."""
-    secret = bearer_secret() or request.cookies.get(SESSION_COOKIE)
+    basic = basic_secret() if request.path.startswith(BASIC_PREFIX) else None
+    secret = bearer_secret() or basic or request.cookies.get(SESSION_COOKIE)
     if not secret:
         return None
     with read() as session:
         found = find_session(session, secret, now())
+    if basic and (found is None or found.ended is not None):
+        basic_logins().forget(basic)  # ended by an administrator: the password has to prove itself again
     # A stolen cookie value is no API token, nor the other way round.
-    expected = "token" if bearer_secret() else "browser"
+    expected = "token" if bearer_secret() else "basic" if basic else "browser"
     return found if found is not None and found.kind == expected else None
 
 
@@ -118,6 +125,9 @@ def _check_origin(declaration: Declaration) -> None:
     origin = request.headers.get("Origin", "null")
     if origin != "null" and origin.rpartition("//")[2] != request.host:
         raise WebError(403, "cross_origin")
+    login = login_or_none()
+    if login is not None and login.kind == "basic":
+        return
     if declaration.csrf and not _has_csrf_token():
         raise WebError(403, "csrf_failed")
 

@@ -110,6 +110,9 @@ def answer_error(status: int, code: str, params: Mapping[str, Any] | None = None
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
+        # A browser would answer a Basic challenge with its own window, and send the password along from then on.
+        if request.path.startswith("/dicom-web") and "Sec-Fetch-Mode" not in request.headers:
+            answer.headers.add("WWW-Authenticate", 'Basic realm="teleread", charset="UTF-8"')
     if status in (423, 429) and "retry_after_s" in params:
         answer.headers["Retry-After"] = str(params["retry_after_s"])
     return answer

@@ -1,25 +1,15 @@
 """Coming in, going out, and who I am. [web]"""
 
-import threading
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, current_app, jsonify, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from worklist.access import ACTS_BY_ROLE, Act
-from worklist.account_service import (
-    LONGEST_PASSWORD,
-    LoginRefused,
-    log_in,
-    look_up,
-    password_matches,
-    set_language,
-)
+from worklist.account_service import LONGEST_PASSWORD, LoginRefused, set_language
 from worklist.base.i18n import LANGUAGES
 from worklist.session_service import OpenedSession, end_replaced, log_out, open_logins, revoke
+from worklist.web_attempt import try_login
 from worklist.web_auth import (
     clear_session_cookie,
     is_secure,
@@ -34,7 +24,6 @@ from worklist.web_context import (
     login_or_none,
     now,
     read,
-    source,
     write,
 )
 from worklist.web_errors import WebError, register_codes, sentence, status_of
@@ -50,53 +39,9 @@ CREDENTIALS = {
 }
 PASSWORD = {"password": CREDENTIALS["password"]}
 LANGUAGE = {"language": Field(str, choices=LANGUAGES)}
-FAILURES_PER_MINUTE = 30
-_SOURCES_REMEMBERED = 10_000
 _YEAR_S = 365 * 24 * 3600
 # "cache" also drops the pages that the Back button would show again.
 _EMPTY_THE_PAGE = '"cache", "storage"'
-
-
-@dataclass
-class FailureLimit:
-    """How often one address may fail to log in: FAILURES_PER_MINUTE, in this process."""
-
-    failures: dict[str, deque[datetime]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def check(self, address: str, moment: datetime) -> None:
-        """Raises WebError(429) while the address has used up its failures."""
-        with self.lock:
-            recent = self.failures.get(address, deque())
-            while recent and recent[0] <= moment - timedelta(minutes=1):
-                recent.popleft()
-            if len(recent) >= FAILURES_PER_MINUTE:
-                wait_s = int((recent[0] + timedelta(minutes=1) - moment).total_seconds()) + 1
-                raise WebError(429, "too_many_requests", retry_after_s=wait_s)
-
-    def count(self, address: str, moment: datetime) -> None:
-        with self.lock:
-            while len(self.failures) >= _SOURCES_REMEMBERED:
-                del self.failures[next(iter(self.failures))]
-            self.failures.setdefault(address, deque(maxlen=FAILURES_PER_MINUTE)).append(moment)
-
-
-def _limit() -> FailureLimit:
-    limit: FailureLimit = current_app.extensions.setdefault("teleread_login_limit", FailureLimit())
-    return limit
-
-
-def try_login(username: str, password: str, kind: str) -> OpenedSession | LoginRefused:
-    """The three steps of a login. Raises WebError(429) for an address that failed too often."""
-    _limit().check(source(), now())
-    with read() as session:
-        attempt = look_up(session, username)
-    matches = password_matches(attempt, password)
-    with write() as session:
-        outcome = log_in(session, attempt, matches, kind=kind, now=now(), source=source())
-    if isinstance(outcome, LoginRefused):
-        _limit().count(source(), now())
-    return outcome
 
 
 def _opened(outcome: OpenedSession | LoginRefused) -> OpenedSession:

@@ -16,6 +16,8 @@ from worklist.access import ACTS_BY_ROLE, Act
 JSON_LIMIT_BYTES = 1_000_000
 UPLOAD_LIMIT_BYTES = 200_000_000
 
+ANY_PARAMETER = "*"  # in ``query``: the view itself judges names and repetitions
+
 _MARK = "_teleread_declaration"
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -26,7 +28,7 @@ class Declaration:
 
     needs: tuple[Act, ...] = ()
     summary: str = ""
-    query: frozenset[str] = frozenset()  # allowed query parameters; any other is 400
+    query: frozenset[str] = frozenset()  # allowed query parameters; any other is 400 (unless ANY_PARAMETER)
     body: Mapping[str, Any] | None = None  # schema as for read_json
     answers: Mapping[int, str] = field(default_factory=lambda: {200: "OK"})
     limit_bytes: int = JSON_LIMIT_BYTES

@@ -5,15 +5,15 @@ import { openDialog } from "../ui/dialog.ts";
 import { moment } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { nameOf, type Person, type Site } from "./admin_data.ts";
 import { passwordForm, personForm, revokeKeyForm } from "./admin_forms.ts";
 import { KeyedRows } from "./keyed.ts";
-import { emptyState, words } from "./states.ts";
+import { emptyState } from "./states.ts";
 
 interface Login {
   sitting: string;
-  kind: "browser" | "token";
+  kind: "browser" | "token" | "basic";
   username: string;
   source: string;
   created_at: string;
@@ -117,7 +117,7 @@ export class TokensPane {
   #revoke(login: Login): void {
     openDialog({
       title: t("page.admin.revoke_title", { name: login.username }), icon: "key", size: "narrow",
-      consequence: t(login.kind === "token" ? "page.admin.revoke_token_consequence" : "ui.admin.token.revoke_consequence"),
+      consequence: t(login.kind !== "browser" ? "page.admin.revoke_token_consequence" : "ui.admin.token.revoke_consequence"),
       primary: {
         words: t("ui.admin.token.revoke"), isDanger: true,
         run: async () => {
