@@ -27,6 +27,10 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
 
 @pytest.fixture
 def call(county: Township) -> Any:
+    return caller(county)
+
+
+def caller(county: Township) -> Any:
     app: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
     client, headers = app.test_client(), {"Authorization": f"Bearer {token(county, 'tech')}"}
     return lambda method, path, **more: client.open(path, method=method, headers=headers, **more)
@@ -45,9 +49,9 @@ def test_an_order_of_another_site_does_not_exist(call: Any) -> None:
     assert call("POST", "/api/orders", json=body).status_code == 404
 
 
-def test_the_age_on_a_waiting_order_goes_by_the_day_of_the_place(call: Any, clock: Any) -> None:
-    clock.at = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)  # 07:30 of the 3rd, a birthday, in Asia/Shanghai
-    patient = PATIENT | {"birth_date": "1946-03-03"}
+def test_the_age_on_a_waiting_order_goes_by_the_day_of_the_place(county: Township) -> None:
+    county.clock.at = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)  # 07:30 of the 3rd, a birthday, in Asia/Shanghai
+    call, patient = caller(county), PATIENT | {"birth_date": "1946-03-03"}
     assert call("POST", "/api/orders", json={"patient": patient, "modality": "DR"}).status_code == 201
     (order,) = call("GET", "/api/orders").get_json()["orders"]
     assert order["patient"]["age"] == {"value": 80, "unit": "year"}

@@ -61,22 +61,21 @@ def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, monkeypa
 
 def test_deliveries_that_were_overtaken_are_no_longer_failures(empty_database_url: str) -> None:
     """What 0001 wrote as given up, 0002 calls by its name; a real failure stays one."""
-    foreign_keys = {"sqlite": "PRAGMA foreign_keys=OFF", "postgresql": "SET session_replication_role = replica"}
+    without_foreign_keys = {"sqlite": "PRAGMA foreign_keys=OFF", "postgresql": "SET session_replication_role = replica"}
     db = Database(empty_database_url)
     try:
         with db.engine.begin() as connection:
             command.upgrade(migrate.config(connection), "0001")
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(foreign_keys[db.engine.dialect.name]))
-            for number, error in enumerate(("superseded", "unreachable"), start=1):
-                connection.execute(
-                    text(
-                        "INSERT INTO delivery (id, report_id, site_id, channel, state, n_attempts, created_at, last_error)"
-                        " VALUES (:id, :id, 1, 'dicom', 'DEAD', 0, '2026-01-01 00:00:00', :error)"
-                    ),
-                    {"id": number, "error": error},
-                )
-            connection.invalidate()
+        raw = db.engine.raw_connection()
+        cursor = raw.cursor()
+        cursor.execute(without_foreign_keys[db.engine.dialect.name])
+        cursor.execute(
+            "INSERT INTO delivery (id, report_id, site_id, channel, state, n_attempts, created_at, last_error) VALUES"
+            " (1, 1, 1, 'dicom', 'DEAD', 0, '2026-01-01 00:00:00', 'superseded'),"
+            " (2, 2, 1, 'dicom', 'DEAD', 0, '2026-01-01 00:00:00', 'unreachable')"
+        )
+        raw.commit()
+        raw.invalidate()
         migrate.migrate(empty_database_url)
         with db.read() as session:
             rows = session.execute(text("SELECT state, last_error FROM delivery ORDER BY id")).all()
