@@ -310,24 +310,20 @@ def _published(
     tell(session, actor, "final", "report.publish", workitem, study, now)
 
 
-def has_read(session: Session, actor: Actor, report: Report, now: datetime) -> bool:
+def has_read(session: Session, actor: Actor, report_uid: str, revision: int, now: datetime) -> bool:
     """Whether the audit trail has this person reading this version within READING_LASTS."""
     return audit.was_recorded(
-        session, actor=actor.username, act="report.read", object_uid=report.report_uid, since=now - READING_LASTS,
-        details=_reading(report),
+        session, actor=actor.username, act="report.read", object_uid=report_uid, since=now - READING_LASTS,
+        details={"revision": revision},
     )  # fmt: skip
 
 
-def note_reading(session: Session, actor: Actor, report: Report, now: datetime) -> None:
+def note_reading(session: Session, actor: Actor, report_uid: str, revision: int, now: datetime) -> None:
     """A person has the text of this version on their screen."""
     audit.record(
         session, now=now, actor=actor.username, role=actor.role, site=actor.site_code, act="report.read",
-        object_type="report", object_uid=report.report_uid, details=_reading(report),
+        object_type="report", object_uid=report_uid, details={"revision": revision},
     )  # fmt: skip
-
-
-def _reading(report: Report) -> dict[str, int]:
-    return {"revision": report.revision}
 
 
 def _offer_addendum(session: Session, verified: Workitem, study: Study, report: Report, now: datetime) -> None:

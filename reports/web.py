@@ -1,5 +1,6 @@
 """Reports as pages and as JSON: draft, sign, verify, return, read, acknowledge. [web]"""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
@@ -171,8 +172,8 @@ def published_report(session: Session, person: Actor, study: Study) -> dict[str,
     if found is None or person.role not in (*READERS, "clinician") or not _sees(session, person, study):
         return None
     return {
-        "report_uid": found.report_uid, "status": found.status, "sections": found.sections,
-        "author": session.get_one(Account, found.author).name,
+        "report_uid": found.report_uid, "revision": found.revision, "status": found.status,
+        "sections": found.sections, "author_id": found.author, "author": session.get_one(Account, found.author).name,
         "signed_at": found.signed_at.isoformat() if found.signed_at else None,
     }  # fmt: skip
 
@@ -208,11 +209,26 @@ def one_report(uid: str) -> dict[str, Any]:
         ]  # fmt: skip
         shown["study_instance_uid"] = study.study_instance_uid
         shown["deliveries"] = [delivery_json(session, *row) for row in store.deliveries_of_report(session, uid)]
-        is_noted = service.has_read(session, actor(), report, now())
-    if not is_noted:
-        with write() as session:
-            service.note_reading(session, actor(), report, now())
+    note_readings([shown])
     return shown
+
+
+def note_readings(shown: Sequence[dict[str, Any]]) -> None:
+    """One audit row per person, version and READING_LASTS for texts about to be shown, however often pages reload.
+
+    What a person is writing is no reading of theirs. Called outside of any transaction.
+    """
+    person = actor()
+    read_by_others = [
+        (one["report_uid"], one["revision"]) for one in shown
+        if one["signed_at"] is not None or one["author_id"] != person.account_id
+    ]  # fmt: skip
+    with read() as session:
+        new = [one for one in read_by_others if not service.has_read(session, person, *one, now())]
+    if new:
+        with write() as session:
+            for one in new:
+                service.note_reading(session, person, *one, now())
 
 
 @reports.get("/api/reports/<uid>/pdf")
@@ -223,7 +239,7 @@ def report_pdf(uid: str) -> Response:
         signed = report if report.pdf_key else store.latest_published(session, uid)
         if signed is None or signed.pdf_key is None:
             raise Refused("not_found")
-        service.note_reading(session, actor(), signed, now())
+        service.note_reading(session, actor(), signed.report_uid, signed.revision, now())
         key = signed.pdf_key
     return pdf_answer(key)
 

@@ -143,7 +143,7 @@ def one_item(uid: str) -> dict[str, Any]:
             session, actor(), ItemFilter(workitem_uids=(uid,)), limit=1, cursor=None, now=now(),
             zone=services().settings.zone,
         )  # fmt: skip
-        return rows[0] | {
+        shown = rows[0] | {
             "transaction_uid": workitem.transaction_uid if workitem.actual_performer == actor().account_id else None,
             "reason": workitem.reason,
             "replaced_by": session.scalar(select(Workitem.workitem_uid).where(Workitem.replaces == uid)),
@@ -157,6 +157,9 @@ def one_item(uid: str) -> dict[str, Any]:
             "report": adapter("report_of_workitem")(session, actor(), workitem),
             "suggested_order": _suggested(session, study),
         }  # fmt: skip
+    texts = [shown["report"], *(prior["report"] for prior in shown["priors"])]
+    adapter("note_readings")([text for text in texts if text is not None])
+    return shown
 
 
 def _suggested(session: Any, study: Study) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from reports import store as report_store
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
 from reports.verification import VerifyDesk, is_intact
-from reports.web import published_report, report_of_workitem, reports
+from reports.web import note_readings, published_report, report_of_workitem, reports
 from reports.web_deliveries import deliveries
 from viewer.web import viewer
 from worklist import ecg_sheet, items_store, store
@@ -56,6 +56,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
     adapters: dict[str, Callable[..., Any]] = {
         "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
         "report_of_workitem": report_of_workitem, "published_report": published_report,
+        "note_readings": note_readings,
         "report_saved_at": report_store.saved_at,
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,

@@ -88,6 +88,29 @@ def test_a_report_on_the_screen_is_one_row_in_half_an_hour(county: Township, app
     assert n_rows(county, "report.read") == 2
 
 
+def test_a_report_beside_a_workitem_is_read_too(county: Township, app: Flask, tmp_path: Path) -> None:
+    """Also one of an earlier examination; what a doctor writes themself is no reading, a reload is no new one."""
+    _, earlier = signed(county, tmp_path, StudyDate="19900101", AcquisitionDate="19900101")
+    item, draft = written(county, tmp_path)
+
+    def read_by(username: str) -> list[tuple[str, int]]:
+        person = Person(county, app, username)
+        for _ in range(3):
+            assert person("GET", f"/api/workitems/{item.workitem_uid}")[0] == 200
+        with county.roof.db.read() as session:
+            rows = session.scalars(
+                select(AuditEvent).where(AuditEvent.act == "report.read", AuditEvent.actor == username)
+            ).all()
+        return sorted((row.object_uid, row.details["revision"]) for row in rows)
+
+    prior = (earlier.report_uid, earlier.revision)
+    assert read_by("radiologist") == [prior]
+    assert read_by("reviewer") == sorted([prior, (draft.report_uid, draft.revision)])
+    assert read_by("tech") == []  # who sends images is shown no report
+    county.clock.forward(1801)
+    assert len(read_by("reviewer")) == 4
+
+
 def test_broken_glass_opens_one_study_and_not_the_reports_of_others(
     county: Township, app: Flask, tmp_path: Path
 ) -> None:
