@@ -43,6 +43,8 @@ class Act(StrEnum):
     ADMIN_QUEUE = "admin.queue"  # outbox and deliveries, resend
     ADMIN_AUDIT = "admin.audit"
     QUARANTINE_HEADERS = "quarantine.headers"
+    PERSON_LINK = "person.link"  # say which patients of several sites are one person
+    IDENTITY_REPAIR = "identity.repair"  # move, merge, split; reject instances
 
 
 _EVERYONE = frozenset({Act.SESSION_OWN})
@@ -56,7 +58,7 @@ _READS = _DRAFTS | {Act.REPORT_SIGN, Act.WORKITEM_REASSIGN, Act.ORDER_MATCH, Act
 ACTS_BY_ROLE: Mapping[str, frozenset[Act]] = {
     "technician": _SEES_STUDIES | {Act.ORDER_CREATE, Act.ORDER_MATCH, Act.ECG_UPLOAD, Act.STUDY_STORE},
     "reader": _READS,
-    "reviewer": _READS | {Act.REPORT_VERIFY},
+    "reviewer": _READS | {Act.REPORT_VERIFY, Act.PERSON_LINK},
     "trainee": _DRAFTS,  # writes, but never publishes: neither signs nor verifies
     "clinician": _SEES_STUDIES
     | {Act.REPORT_READ, Act.PORTAL_READ, Act.DELIVERY_ACKNOWLEDGE, Act.BREAK_GLASS_USE},
@@ -64,7 +66,7 @@ ACTS_BY_ROLE: Mapping[str, frozenset[Act]] = {
     "admin": _EVERYONE
     | {
         Act.EVENTS_STREAM, Act.ADMIN_SETTINGS, Act.ADMIN_ACCOUNTS, Act.ADMIN_QUEUE, Act.ADMIN_AUDIT,
-        Act.QUARANTINE_HEADERS,
+        Act.QUARANTINE_HEADERS, Act.PERSON_LINK, Act.IDENTITY_REPAIR,
     },
 }  # fmt: skip
 

@@ -6,10 +6,15 @@ import reports.tables
 import worklist.account_tables
 import worklist.base.audit
 import worklist.base.outbox
+import worklist.person_tables
+import worklist.repair_tables
 import worklist.tables
 from worklist.base.db import Base
 
-TABLE_MODULES = (worklist.tables, worklist.account_tables, worklist.base.audit, worklist.base.outbox, reports.tables)
+TABLE_MODULES = (
+    worklist.tables, worklist.account_tables, worklist.base.audit, worklist.base.outbox, worklist.person_tables,
+    worklist.repair_tables, reports.tables,
+)  # fmt: skip
 
 
 def metadata() -> MetaData:
