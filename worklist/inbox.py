@@ -5,7 +5,8 @@ import ipaddress
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -13,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, Peer, ReceivedObject
 from worklist import receive_service, settle_service, store
-from worklist.base import audit
 from worklist.base.config import Settings
 from worklist.base.db import Database
 from worklist.receive_service import Filed, Sender
+from worklist.refusals import Refusal, RefusalNotes, cause_of
 from worklist.tables import Device, Site
 
 log = logging.getLogger("teleread.inbox")
@@ -47,6 +48,7 @@ class IndexInbox:
         self._same_content, self._signed_statuses = same_content, signed_statuses
         self._senders: dict[int, Sender] = {}
         self._lock = threading.Lock()
+        self._refusals = RefusalNotes(db)
 
     def close_lost_associations(self) -> int:
         """At start: associations of earlier runs are over."""
@@ -60,7 +62,7 @@ class IndexInbox:
 
         A device with a registered certificate must have come with it, and nobody may come with another's.
         """
-        with self._db.read() as session:
+        with self._refused_when_away(calling_ae, called_ae, address), self._db.read() as session:
             device = store.device_by_ae_title(session, calling_ae)
             if device is None or not device.enabled or not _in_range(address, device.address_range):
                 return None
@@ -77,7 +79,7 @@ class IndexInbox:
 
     def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:
         now = self._now()
-        with self._db.write() as session:
+        with self._refused_when_away(calling_ae, called_ae, address), self._db.write() as session:
             association_id = settle_service.open_association(
                 session, device_id=peer.device_id, site_id=peer.site_id, calling_ae_title=calling_ae,
                 called_ae_title=called_ae, peer_address=address, listener_run=self._listener_run, now=now,
@@ -109,11 +111,17 @@ class IndexInbox:
         return None
 
     def association_refused(self, calling_ae: str, called_ae: str, address: str, reason: str) -> None:
-        with self._db.write() as session:
-            audit.record(
-                session, now=self._now(), actor=calling_ae or "?", role="device", site="?", act="association.open",
-                object_type="association", object_uid=called_ae, result=reason, details={"address": address},
-            )  # fmt: skip
+        self._refusals.note(Refusal(self._now(), calling_ae, called_ae, address, reason))
+
+    @contextmanager
+    def _refused_when_away(self, calling_ae: str, called_ae: str, address: str) -> Iterator[None]:
+        """What the database refuses is a refused association (2/3/1): it comes to the trail with its cause."""
+        try:
+            yield
+        except OperationalError as error:
+            refusal = Refusal(self._now(), calling_ae, called_ae, address, "database_unavailable", cause_of(error))
+            self._refusals.note_later(refusal, error)
+            raise
 
     def receive(self, received: ReceivedObject) -> int:
         """File and commit. 0x0000 after the commit only; 0xA700 where the disk is full or the database is locked."""

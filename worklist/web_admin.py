@@ -276,7 +276,8 @@ def audit_rows() -> dict[str, Any]:
         return {
             "events": [
                 {"id": row.id, "at": _text(row.at), "actor": row.actor, "role": row.role, "site": row.site,
-                 "act": row.act, "object_type": row.object_type, "object_uid": row.object_uid, "result": row.result}
+                 "act": row.act, "object_type": row.object_type, "object_uid": row.object_uid, "result": row.result,
+                 "details": row.details}
                 for row in session.scalars(query)
             ]
         }  # fmt: skip

@@ -14,12 +14,13 @@ from reports import service
 from reports.desk import ReportDesk
 from reports.tables import Report
 from tests.peers.instances import write_instance
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PASSWORD, PIN, Township, township
 from tests.reports.test_review_work import call, save
 from tests.worklist.test_review_web import Person
 from worklist import workitem_service
 from worklist.access import Refused
 from worklist.account_tables import Account, SigningKey
+from worklist.base import audit
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.store import instances_of_study
@@ -86,6 +87,27 @@ def test_a_report_on_the_screen_is_one_row_in_half_an_hour(county: Township, app
     county.clock.forward(1801)
     assert Person(county, app, "clinician")("GET", f"/api/reports/{report.report_uid}")[0] == 200
     assert n_rows(county, "report.read") == 2
+
+
+def test_the_trail_says_why_and_never_a_secret(county: Township, app: Flask, tmp_path: Path) -> None:
+    item, saved = written(county, tmp_path)
+    study_uid = county.row(Study, item.study_id).study_instance_uid
+    until = county.clock() + timedelta(hours=1)
+    call(county, workitem_service.break_glass, "clinician2", study_uid, "患者转来本院抢救", until)
+    radiologist, path = Person(county, app, "radiologist"), f"/api/workitems/{item.workitem_uid}/report/submit"
+    assert radiologist("POST", path, json={"pin": "77-wrong-77", "version": saved.version})[0] == 403
+    assert radiologist("POST", path, json={"pin": PIN, "version": saved.version})[0] == 200
+    admin = Person(county, app, "admin")
+    (used,) = admin("GET", "/api/admin/audit?actor=clinician2")[1]["events"]
+    assert (used["act"], used["details"]) == ("break_glass.use", {"reason": "患者转来本院抢救"})
+    told = str(admin("GET", "/api/admin/audit")[1])
+    assert "report.sign" in told
+    assert [secret for secret in (PIN, "77-wrong-77", PASSWORD) if secret in told] == []
+    with county.roof.db.write() as session, pytest.raises(ValueError, match="secret"):
+        audit.record(
+            session, now=county.clock(), actor="x", role="", site="", act="x", object_type="x", object_uid="x",
+            details={"pin": PIN},
+        )  # fmt: skip
 
 
 def test_a_report_beside_a_workitem_is_read_too(county: Township, app: Flask, tmp_path: Path) -> None:

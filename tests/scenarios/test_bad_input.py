@@ -426,6 +426,14 @@ def test_a_locked_database_is_an_answer_not_a_loss(product: Product, tmp_path: P
     assert reader.post(f"/api/workitems/{item['workitem_uid']}/claim")["transaction_uid"]
     with database(product) as connection:
         assert connection.execute("SELECT count(*) FROM instance WHERE sop_instance_uid = ?", (uid,)).fetchone() == (1,)
+    (refusal,) = until(lambda: refused_for_the_database(product), 15, "the refusal in the audit trail")
+    assert (refusal["actor"], refusal["details"]) == ("QS_DR", {"address": "127.0.0.1", "cause": "SQLITE_BUSY"})
+    assert "association of QS_DR from 127.0.0.1 refused (database_unavailable)" in product.log()
+
+
+def refused_for_the_database(product: Product) -> list[Any]:
+    rows = product.api("admin").get("/api/admin/audit?actor=QS_DR")["events"]
+    return [row for row in rows if row["result"] == "database_unavailable"]
 
 
 def test_an_expired_login_keeps_what_was_saved(product: Product, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The listener's index when the database is busy at the end, a site is closed, one order has two takers."""
 
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from tests.reports.test_review_work import meanwhile
 from worklist import inbox as inbox_module
 from worklist import order_service, settle_service
 from worklist.access import Refused
+from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.inbox import IndexInbox
 from worklist.order_service import OrderRequest
+from worklist.refusals import RefusalNotes
 from worklist.tables import Site, Study
 
 
@@ -59,6 +63,42 @@ def test_an_end_that_meets_a_busy_database_is_noted_all_the_same(
     inbox.association_closed(association_id, "released")
     with county.roof.db.read() as session:
         assert session.scalars(select(Study.input_readiness)).one() == "READY"
+
+
+def test_a_refusal_that_the_database_did_not_take_comes_to_the_trail_with_its_cause(
+    county: Township, inbox: IndexInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, db = inbox.identify("QS_DR", "TELEREAD", "127.0.0.1"), county.roof.db
+    assert peer is not None
+    really, away = db.write, threading.Event()
+    away.set()
+
+    def write() -> Any:
+        if away.is_set():
+            raise OperationalError("BEGIN IMMEDIATE", {}, sqlite3.OperationalError("database is locked"))
+        return really()
+
+    monkeypatch.setattr(db, "write", write)
+    monkeypatch.setattr(inbox, "_refusals", RefusalNotes(db, (0.01,)))
+    with pytest.raises(OperationalError):
+        inbox.association_opened(peer, "QS_DR", "TELEREAD", "127.0.0.1")
+    inbox.association_refused("NOBODY", "TELEREAD", "10.0.0.9", "calling_ae_unknown")  # its answer is what it was
+    refused_at = county.clock()
+    county.clock.forward(60)
+    away.clear()
+
+    def rows() -> list[AuditEvent]:
+        with db.read() as session:
+            query = select(AuditEvent).where(AuditEvent.act == "association.open").order_by(AuditEvent.id)
+            return list(session.scalars(query))
+
+    deadline = time.monotonic() + 20
+    while len(rows()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [(row.actor, row.result, row.at, row.details) for row in rows()] == [
+        ("QS_DR", "database_unavailable", refused_at, {"address": "127.0.0.1", "cause": "OperationalError"}),
+        ("NOBODY", "calling_ae_unknown", refused_at, {"address": "10.0.0.9"}),
+    ]
 
 
 def test_a_device_of_a_closed_site_is_unknown(county: Township, inbox: IndexInbox) -> None:

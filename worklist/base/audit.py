@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from worklist.base.db import Base, lock_append_order
 
+SECRET_NAMES = frozenset({"pin", "password", "secret", "token", "key", "transaction_uid"})
 EVENT_CHANNEL = "teleread_event"  # PostgreSQL tells listeners at commit; on SQLite they look
 
 
@@ -73,7 +74,12 @@ def record(
     result: str = "ok",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one audit row in the caller's transaction. ``details`` never hold patient data."""
+    """Append one audit row in the caller's transaction.
+
+    ``details`` never hold patient data, and are shown to administrators: raises ValueError for the name of a secret.
+    """
+    if SECRET_NAMES & (details or {}).keys():
+        raise ValueError("a secret is no detail of an act")
     lock_append_order(session)
     session.add(
         AuditEvent(
