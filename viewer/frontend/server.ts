@@ -1,4 +1,5 @@
 /** The only place of the page that talks to the server: JSON with CSRF, errors with codes, bytes with progress. */
+import { t } from "./i18n.ts";
 
 export class ApiError extends Error {
   constructor(
@@ -88,7 +89,8 @@ export class Server {
 
   async #json<T>(path: string, init: RequestInit): Promise<T> {
     const response = await this.#send(path, init);
-    return (response.status === 204 ? undefined : await response.json()) as T;
+    // An answer that breaks off is none.
+    return (response.status === 204 ? undefined : await response.json().catch(() => Promise.reject(silence()))) as T;
   }
 
   async #send(path: string, init: RequestInit, mayRenew = true): Promise<Response> {
@@ -124,8 +126,7 @@ async function request(path: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(path, { ...init, headers, credentials: "same-origin" });
   } catch (cause) {
-    if (init.signal?.aborted) throw cause;
-    throw new ApiError(0, "network", String(cause));
+    throw init.signal?.aborted ? cause : silence();
   }
 }
 
@@ -139,22 +140,27 @@ function uploadOnce<T>(path: string, body: FormData, onProgress: (share: number)
     if (token) request.setRequestHeader("X-CSRF-Token", token);
     request.setRequestHeader("Accept-Language", document.documentElement.lang || "zh");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / Math.max(1, event.total));
-    request.onerror = request.onabort = () => reject(new ApiError(0, "network", "network"));
+    request.onerror = request.onabort = () => reject(silence());
     request.onload = () => {
       if (request.status >= 200 && request.status < 300) resolve(request.response as T);
-      else reject(errorFrom(request.status, request.statusText, request.response));
+      else reject(errorFrom(request.status, request.response));
     };
     request.send(body);
   });
 }
 
-async function errorOf(response: Response): Promise<ApiError> {
-  return errorFrom(response.status, response.statusText, await response.json().catch(() => null));
+/** The server did not answer, in words for whoever sits there. */
+function silence(): ApiError {
+  return new ApiError(0, "network", t("page.offline"));
 }
 
-function errorFrom(status: number, statusText: string, body: unknown): ApiError {
+async function errorOf(response: Response): Promise<ApiError> {
+  return errorFrom(response.status, await response.json().catch(() => null));
+}
+
+function errorFrom(status: number, body: unknown): ApiError {
   const error = (body as { error?: { code?: string; message?: string; details?: Record<string, unknown> } } | null)?.error;
-  return new ApiError(status, error?.code ?? `http_${status}`, error?.message ?? statusText, error?.details);
+  return new ApiError(status, error?.code ?? `http_${status}`, error?.message ?? t("page.refused", { status }), error?.details);
 }
 
 export const server = new Server();

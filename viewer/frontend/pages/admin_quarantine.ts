@@ -4,10 +4,10 @@ import { server } from "../server.ts";
 import { field, openDialog } from "../ui/dialog.ts";
 import { bytes, moment } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { type Kept, nameOf, type Site } from "./admin_data.ts";
 import { KeyedRows } from "./keyed.ts";
-import { emptyState, words } from "./states.ts";
+import { emptyState } from "./states.ts";
 
 interface Element {
   tag: string;

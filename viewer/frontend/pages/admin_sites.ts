@@ -5,10 +5,11 @@ import { serverNow } from "../ui/clock.ts";
 import { deliveryTrack } from "../ui/deliverytrack.ts";
 import { duration, fullDate, modality, moment } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
+import { words } from "../ui/toast.ts";
 import { type Device, nameOf, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
 import { deviceForm, siteForm } from "./admin_forms.ts";
 import { KeyedRows } from "./keyed.ts";
-import { emptyState, words } from "./states.ts";
+import { emptyState } from "./states.ts";
 
 interface Echo {
   outcome: string;

@@ -5,8 +5,8 @@ import { serverNow } from "../ui/clock.ts";
 import { fullDate } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
+import { words } from "../ui/toast.ts";
 import { segment } from "./segment.ts";
-import { words } from "./states.ts";
 import { hint, type Pathway } from "./triage.ts";
 
 export const PARTS: Readonly<Record<string, readonly string[]>> = {

@@ -5,9 +5,8 @@ import { openDialog } from "../ui/dialog.ts";
 import { exam, fullDate, modality, moment, sexAndAge } from "../ui/format.ts";
 import { type Child, h, icon } from "../ui/h.ts";
 import type { Patient, WorklistItem } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import type { OpenOrder } from "./sent_rows.ts";
-import { words } from "./states.ts";
 
 interface Suggestion {
   suggested_order: OpenOrder | null;

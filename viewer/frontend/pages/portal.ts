@@ -4,13 +4,14 @@ import { exam, modality, moment, sexAndAge } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
 import { startShell } from "../ui/shell.ts";
+import { loadItems } from "./items.ts";
 import { ReportImages } from "./report_images.ts";
 import { connectReportActions, loadReport, type Report, showProgress, showReport } from "./report_view.ts";
 import { segment } from "./segment.ts";
 import { refreshTimeLeft, sentTrack, timeLeft } from "./sent_rows.ts";
 import { SignOff } from "./signoff.ts";
 import { emptyState, errorState, loadInto } from "./states.ts";
-import { isPreliminary, isSigned, loadItems, Studies } from "./studies.ts";
+import { isPreliminary, isSigned, Studies } from "./studies.ts";
 
 const GROUPS = ["new", "in_progress", "acknowledged"] as const;
 type Group = (typeof GROUPS)[number];

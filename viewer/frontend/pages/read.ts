@@ -1,13 +1,14 @@
 /** 阅片: pictures at once, the report beside them, the signature; and what happens to the study meanwhile. */
 import { t } from "../i18n.ts";
-import { ApiError, server } from "../server.ts";
+import { server } from "../server.ts";
 import { askReason, field, openDialog } from "../ui/dialog.ts";
 import { moment } from "../ui/format.ts";
 import { byId, h } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
 import type { LiveMessage } from "../ui/live.ts";
+import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { startShell } from "../ui/shell.ts";
-import { toast } from "../ui/toast.ts";
+import { failToast, toast, words } from "../ui/toast.ts";
 import { afterSignature } from "./after_signature.ts";
 import type { Detail, Prior } from "./detail.ts";
 import { showKeys } from "./key_table.ts";
@@ -16,14 +17,15 @@ import { showMeasures } from "./read_cards.ts";
 import { checksOf, showChecks } from "./read_checks.ts";
 import { EcgStage } from "./read_ecg.ts";
 import { Images } from "./read_images.ts";
+import { loadItems } from "./items.ts";
 import { bindReadKeys } from "./read_keys.ts";
 import { openMenu } from "./read_menu.ts";
 import { editor, ReportPanel } from "./read_panel.ts";
 import { connectTabs, quotedPrior, showOrder, showPriors, showQuote, showReturn } from "./read_panes.ts";
-import { type Standing, standingOf, showStanding } from "./read_standing.ts";
+import { noteOf, type Standing, standingOf, showStanding } from "./read_standing.ts";
 import { showStatus } from "./read_status.ts";
 import { Signing } from "./read_signing.ts";
-import { askReassign, askRelease, askTakeOver, claim, claimNext, failToast, loadItems, readingPath, words } from "./work_actions.ts";
+import { askReassign, askRelease, askTakeOver, claim, claimNext, MOST_OPEN, OPEN, readingPath } from "./work_actions.ts";
 import { queue } from "./worklist_order.ts";
 
 const FOLLOWING_AFTER_MS = 1500;
@@ -43,13 +45,16 @@ export class Reading {
   readonly panel = new ReportPanel();
   readonly signing = new Signing(this);
   detail: Detail | null = null;
+  readonly #loader = new OneAtATime(() => this.#load());
+  #first: Promise<void> | null = null;
+  #unsaved: () => unknown = () => undefined;
   #reload: ReturnType<typeof setTimeout> | undefined;
   #following: ReturnType<typeof setTimeout> | undefined;
 
   start(): void {
     byId("read").dataset["kind"] = this.kind === "ecg" ? "ecg" : (document.body.dataset["modality"] ?? "").toLowerCase();
     void (this.images?.load() ?? this.ecg?.load());
-    void this.load();
+    this.#first = this.load();
     const { live } = startShell(() => void this.load());
     live.subscribe((message) => this.hear(message));
     this.#connect();
@@ -83,7 +88,25 @@ export class Reading {
     });
   }
 
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    return this.#loader.ask();
+  }
+
+  /** What is pressed before the page knows its work waits for it; a failure stands in the notices, with its button. */
+  async #known(): Promise<Detail | null> {
+    if (!this.detail) await this.#first;
+    if (!this.detail) await this.load();
+    return this.detail;
+  }
+
+  /** Says why what was pressed is not done: in the words that stand under the buttons, where there are any. */
+  refuse(title = ""): void {
+    const { detail, standing, person } = this;
+    const note = detail && standing && (!standing.isMine || person.role === "trainee") ? noteOf(detail, standing, person) : "";
+    toast({ kind: "info", title: title || note || t("page.reader.not_offered") });
+  }
+
+  async #load(): Promise<void> {
     try {
       this.detail = await server.get<Detail>(`/api/workitems/${encodeURIComponent(this.uid)}`);
     } catch (error) {
@@ -124,7 +147,7 @@ export class Reading {
       seeConflicts: () => void this.seeConflicts(), goTo: (section) => editor(section).focus(),
     }));
     byId("checks").hidden = !this.standing?.isMine;
-    if (this.images) showMeasures(this.images.measurements, this.images.active?.marks.active ?? null, (mark) => this.panel.insert(asText(mark.text)));
+    if (this.images) showMeasures(this.images.measurements, this.images.active?.marks.active ?? null, (mark) => this.insert(asText(mark.text)));
   }
 
   /** What happened to this study elsewhere. */
@@ -141,7 +164,7 @@ export class Reading {
 
   /** Which examination would come next; nobody is asked to choose. */
   async lookAhead(): Promise<void> {
-    const { items } = await loadItems({ state: "SCHEDULED,IN PROGRESS" }, 500).catch(() => ({ items: [] as WorklistItem[] }));
+    const items = await loadItems(OPEN, MOST_OPEN).catch((): WorklistItem[] => []); // not asked for: looked again at the next event
     const waiting = queue(items, this.person, this.uid);
     showFollowing(waiting[0] ?? null, waiting.length);
   }
@@ -155,23 +178,31 @@ export class Reading {
     await this.load();
   }
 
-  save(): Promise<boolean> {
-    return this.panel.draft?.save() ?? Promise.resolve(true);
+  /** True when what is typed is on the server; where it cannot be brought there, that is said, and the page stays. */
+  async saved(saving: Promise<boolean> | undefined = this.panel.draft?.save()): Promise<boolean> {
+    const isSaved = (await saving) ?? true;
+    this.#unsaved();
+    if (!isSaved) this.#unsaved = failToast(t("ui.report.save_failed"), this.panel.draft?.error);
+    return isSaved;
   }
 
-  sign(): Promise<void> {
-    return this.signing.start(this.standing?.step === "verification" ? "verify" : "final");
+  async sign(): Promise<void> {
+    if (await this.#known()) await this.signing.start(this.standing?.step === "verification" ? "verify" : "final");
   }
 
   async preliminary(): Promise<void> {
-    if (this.standing?.mayPreliminary) await this.signing.start("preliminary");
+    const detail = await this.#known();
+    if (this.standing?.mayPreliminary) return this.signing.start("preliminary");
+    if (detail) this.refuse(this.standing?.maySign && detail.input_readiness === "READY" ? t("page.reader.preliminary_complete") : "");
   }
 
   async returnReport(): Promise<void> {
-    if (!this.detail || !this.standing?.mayVerify) return;
+    const detail = await this.#known();
+    if (!detail) return;
+    if (!this.standing?.mayVerify) return this.refuse();
     const { uid } = this;
     const isDone = await askReason({
-      title: t("ui.report.return"), consequence: t("page.reader.return_consequence", { name: this.detail.report?.author ?? "" }),
+      title: t("ui.report.return"), consequence: t("page.reader.return_consequence", { name: detail.report?.author ?? "" }),
       words: t("ui.report.return"), label: t("ui.report.return_reason"), maxLength: 500,
       run: async (reason) => void (await server.post(`/api/workitems/${uid}/report/return`, { reason })),
     });
@@ -179,18 +210,20 @@ export class Reading {
   }
 
   async release(): Promise<void> {
-    if (!this.detail || !(await this.save())) return;
-    if (await askRelease(this.detail)) location.assign("/");
+    const detail = await this.#known();
+    if (detail && (await this.saved()) && (await askRelease(detail))) location.assign("/");
   }
 
   async reassign(): Promise<void> {
-    if (!this.detail || !(await this.save())) return;
-    if (await askReassign(this.detail, this.person).catch((error: unknown) => (failToast(t("ui.worklist.reassign"), error), false))) location.assign("/");
+    const detail = await this.#known();
+    if (detail && (await this.saved()) && (await askReassign(detail, this.person))) location.assign("/");
   }
 
   async takeOver(): Promise<void> {
-    if (!this.detail || !this.standing?.mayTakeOver) return;
-    const successor = await askTakeOver(this.detail);
+    const detail = await this.#known();
+    if (!detail) return;
+    if (!this.standing?.mayTakeOver) return this.refuse();
+    const successor = await askTakeOver(detail);
     if (successor) location.assign(readingPath(successor));
   }
 
@@ -205,7 +238,7 @@ export class Reading {
 
   async seeConflicts(): Promise<void> {
     const { detail } = this;
-    if (!detail || !this.standing?.isMine) return;
+    if (!detail || !this.standing?.isMine) return this.refuse();
     const list = detail.conflicts.map((one) => h("li", {}, h("b", { class: one.seen ? "" : "red" }, t(`quarantine.${one.reason}`)), h("span", { class: "tx2" }, ` ${one.source} · ${moment(one.received_at)}`)));
     const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 256, autofocus: true });
     const isDone = await openDialog({
@@ -231,38 +264,41 @@ export class Reading {
   }
 
   async openNext(): Promise<void> {
-    if (!(await this.mayLeave())) return;
-    const next = await claimNext(this.person, this.uid).catch((error: unknown) => (failToast(t("page.reader.claim_failed"), error), null));
-    if (next) location.assign(readingPath(next.workitem_uid));
+    if (!(await this.saved())) return;
+    try {
+      const next = await claimNext(this.person, this.uid);
+      if (next) location.assign(readingPath(next.workitem_uid));
+      else this.refuse(t("ui.worklist.next.none"));
+    } catch (error) {
+      failToast(t("page.reader.claim_failed"), error);
+    }
   }
 
   async toList(): Promise<void> {
-    if (await this.mayLeave()) location.assign("/");
-  }
-
-  /** What is typed is saved before the page is left; where that fails, the page stays. */
-  async mayLeave(): Promise<boolean> {
-    if (!this.panel.draft?.isDirty || (await this.save())) return true;
-    const { error } = this.panel.draft;
-    toast({ kind: "error", title: t("ui.report.save_failed"), text: error instanceof ApiError ? words(error) : undefined });
-    return false;
+    if (await this.saved()) location.assign("/");
   }
 
   takePrior(prior: Prior | null = this.detail && quotedPrior(this.detail)): void {
     const text = prior?.report?.sections["findings"];
-    if (!text || !this.panel.isWritable) return;
+    if (!text) return this.refuse(t("page.reader.no_prior_text"));
     this.panel.lastEditor = editor("findings");
-    this.panel.insert(text);
+    this.insert(text);
+  }
+
+  insert(text: string): void {
+    if (!this.panel.insert(text)) this.refuse();
   }
 
   insertNormal(): void {
-    void this.panel.insertNormal();
+    if (this.panel.isWritable) void this.panel.insertNormal();
+    else this.refuse();
   }
 
   insertMeasurement(): void {
     const marks = this.images?.active?.marks;
     const mark = marks?.list.find((one) => one.id === marks.active) ?? marks?.list.at(-1);
-    if (mark) this.panel.insert(asText(mark.text));
+    if (mark) this.insert(asText(mark.text));
+    else if (this.images) this.refuse(t("page.reader.no_measurement"));
   }
 
   nextLayout(): void {

@@ -45,12 +45,12 @@ export class Draft {
 
   change(text: DraftText): void {
     this.#text = text;
-    if (!this.isDirty) return;
+    clearTimeout(this.#timer);
+    if (!this.isDirty) return this.#settle();
     const now = Date.now();
     this.#firstUnsavedAt ||= now;
-    this.#setState(this.state === "saving" ? "saving" : "unsaved");
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.save(), Math.max(0, Math.min(REST_MS, this.#firstUnsavedAt + LONGEST_MS - now)));
+    if (this.state !== "saving") this.#setState("unsaved");
+    this.#timer = setTimeout(() => void this.#saveOnce(), Math.max(0, Math.min(REST_MS, this.#firstUnsavedAt + LONGEST_MS - now)));
   }
 
   /** The server's text takes the place of what is here. */
@@ -60,17 +60,15 @@ export class Draft {
     this.#text = { template: report.template, sections: { ...report.sections } };
     this.#sent = JSON.stringify(this.#text);
     this.savedAt = report.updated_at;
-    this.#firstUnsavedAt = 0;
-    this.#setState("clean");
+    this.#settle("clean");
   }
 
-  /** True when the server has everything; only one saving is under way at a time. */
+  /** True when the server has everything, also what was typed while a saving was under way. */
   async save(): Promise<boolean> {
-    clearTimeout(this.#timer);
-    while (this.#saving) await this.#saving;
-    if (!this.isDirty) return this.state !== "refused";
-    this.#saving = this.#save().finally(() => (this.#saving = null));
-    return this.#saving;
+    let isWell = true;
+    do isWell = await this.#saveOnce();
+    while (isWell && this.isDirty);
+    return isWell;
   }
 
   /** A text that was never saved is made a draft too: only a draft can be signed. */
@@ -79,7 +77,15 @@ export class Draft {
     return this.save();
   }
 
-  async #save(): Promise<boolean> {
+  /** False when what is typed could not be brought to the server. Only one saving is under way at a time. */
+  #saveOnce(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    if (!this.#saving && !this.isDirty) return Promise.resolve(true);
+    this.#saving ??= this.#put().finally(() => (this.#saving = null));
+    return this.#saving;
+  }
+
+  async #put(): Promise<boolean> {
     const sending = JSON.stringify(this.#text);
     this.#setState("saving");
     try {
@@ -87,28 +93,39 @@ export class Draft {
       this.version = report.version;
       this.#sent = sending;
       this.savedAt = report.updated_at;
-      this.#firstUnsavedAt = 0;
-      this.error = null;
-      this.#setState("clean");
+      this.#settle("clean");
       this.onSaved(report);
-      if (this.isDirty) this.change(this.#text);
-      return !this.isDirty;
     } catch (error) {
       return this.#failed(error);
     }
+    if (this.isDirty) this.change(this.#text);
+    return true;
   }
 
   async #failed(error: unknown): Promise<boolean> {
+    if (error instanceof ApiError && error.code === "stale_version") {
+      this.error = error;
+      this.#setState("refused");
+      try {
+        await this.onStale();
+        return true;
+      } catch (why) {
+        error = why; // the other text could not be shown: nothing is settled
+      }
+    }
     this.error = error;
     const isAnswer = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
     this.#setState(isAnswer ? "refused" : "failed");
-    if (error instanceof ApiError && error.code === "stale_version") {
-      await this.onStale();
-      return !this.isDirty;
-    }
     // Silence is asked again; an answer would only be the same.
-    if (!isAnswer) this.#timer = setTimeout(() => void this.save(), AGAIN_MS);
+    if (!isAnswer) this.#timer = setTimeout(() => void this.#saveOnce(), AGAIN_MS);
     return false;
+  }
+
+  /** Nothing is left to save, as far as is known; a saving under way says so itself. */
+  #settle(state: SaveState = this.#saving ? this.state : "clean"): void {
+    this.#firstUnsavedAt = 0;
+    this.error = null;
+    this.#setState(state);
   }
 
   #setState(state: SaveState): void {

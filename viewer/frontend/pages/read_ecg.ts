@@ -3,9 +3,9 @@ import { t } from "../i18n.ts";
 import { EcgSheet } from "../engine/engine.ts";
 import { server } from "../server.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
+import { words } from "../ui/toast.ts";
 import type { Detail, Prior } from "./detail.ts";
 import { priorHeading } from "./read_panes.ts";
-import { words } from "./work_actions.ts";
 
 interface Drawn {
   svg: string;

@@ -4,11 +4,11 @@ import { bindImageKeys, type DisplayStudy, type Engine, type Labels, type Measur
 import { ApiError, server } from "../server.ts";
 import { fullDate, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
+import { words } from "../ui/toast.ts";
 import { type Detail, isFilm, type Prior } from "./detail.ts";
 import { arrange, firstLayout, type Hang, hangsOf, isPending, type Layout, LAYOUTS, PANES } from "./read_hanging.ts";
 import { priorHeading } from "./read_panes.ts";
 import { showCards } from "./read_cards.ts";
-import { words } from "./work_actions.ts";
 
 interface Pane {
   viewport: Viewport;

@@ -5,7 +5,7 @@ import { editor } from "./read_panel.ts";
 import { isTyping } from "./worklist_keys.ts";
 
 export interface ReadHands {
-  save(): Promise<unknown>;
+  saved(): Promise<unknown>;
   sign(): Promise<void>;
   preliminary(): Promise<void>;
   returnReport(): Promise<void>;
@@ -23,7 +23,7 @@ export interface ReadHands {
 
 export function bindReadKeys(hands: ReadHands): void {
   const everywhere: Record<string, () => void> = {
-    "Ctrl+KeyS": () => void hands.save(), "Ctrl+Enter": () => void hands.sign(), "Ctrl+NumpadEnter": () => void hands.sign(),
+    "Ctrl+KeyS": () => void hands.saved(), "Ctrl+Enter": () => void hands.sign(), "Ctrl+NumpadEnter": () => void hands.sign(),
     "Ctrl+KeyI": () => hands.insertMeasurement(), Insert: () => hands.insertMeasurement(),
     F2: () => hands.insertNormal(), F4: () => hands.takePrior(), F7: () => void hands.returnReport(), F10: () => void hands.preliminary(),
   };

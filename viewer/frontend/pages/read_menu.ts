@@ -3,16 +3,20 @@ import { t } from "../i18n.ts";
 import { byId, h, icon } from "../ui/h.ts";
 import type { Reading } from "./read.ts";
 
+let closeOpen: (() => void) | null = null;
+
+/** Opens the menu, or shuts it where it is open. */
 export function openMenu(reading: Reading): void {
+  if (closeOpen) return closeOpen();
   const button = byId("more-actions");
-  const before = document.getElementById("more-menu");
-  if (before) return before.remove();
   const close = (): void => {
+    closeOpen = null;
     menu.remove();
     button.setAttribute("aria-expanded", "false");
+    button.focus();
     document.removeEventListener("pointerdown", outside, true);
   };
-  const outside = (event: Event): void => void (!menu.contains(event.target as Node) && event.target !== button && close());
+  const outside = ({ target }: Event): void => void (menu.contains(target as Node) || button.contains(target as Node) || close());
   const item = (name: string, words: string, act: () => Promise<void>): HTMLElement =>
     h("button", { type: "button", role: "menuitem", onclick: () => { close(); void act(); } }, icon(name), words);
   const menu = h("div", { class: "menu up", id: "more-menu", role: "menu" },
@@ -22,12 +26,13 @@ export function openMenu(reading: Reading): void {
   menu.addEventListener("keydown", (event) => {
     const items = [...menu.querySelectorAll<HTMLElement>("button")];
     const at = items.indexOf(document.activeElement as HTMLElement);
-    if (event.code === "Escape") { event.stopPropagation(); close(); button.focus(); }
+    if (event.code === "Escape" || event.code === "Tab") { event.stopPropagation(); close(); }
     if (event.code === "ArrowDown" || event.code === "ArrowUp") items[(at + (event.code === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
     if (event.code.startsWith("Arrow")) event.preventDefault();
   });
   byId("sign-actions").append(menu);
   button.setAttribute("aria-expanded", "true");
+  closeOpen = close;
   document.addEventListener("pointerdown", outside, true);
   menu.querySelector<HTMLElement>("button")?.focus();
 }

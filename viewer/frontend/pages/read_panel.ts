@@ -4,12 +4,12 @@ import { server } from "../server.ts";
 import { openDialog } from "../ui/dialog.ts";
 import { timeWithSeconds } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
-import type { Detail, Report, Template } from "./detail.ts";
+import { words } from "../ui/toast.ts";
+import type { Detail, Template } from "./detail.ts";
 import { Draft } from "./read_draft.ts";
 import { Phrases } from "./read_phrases.ts";
 import { askStale } from "./read_stale.ts";
 import { typeInto } from "./text_edit.ts";
-import { words } from "./work_actions.ts";
 
 export const SECTIONS = ["findings", "impression"] as const;
 export type Section = (typeof SECTIONS)[number];
@@ -56,9 +56,9 @@ export class ReportPanel {
     if (this.draft && !this.draft.text.template) this.draft = this.#newDraft(detail);
   }
 
-  /** The text of this workitem; what is typed and not yet saved is never overwritten. */
+  /** The text of this workitem; what is typed and not yet saved is never overwritten, nor what an older answer lacks. */
   show(detail: Detail): void {
-    if (this.draft?.isDirty) return;
+    if (this.draft && (this.draft.isDirty || (detail.report?.version ?? 0) < this.draft.version)) return;
     this.draft = this.#newDraft(detail);
     this.#write(this.draft.text.sections);
     if (this.draft.text.template) this.#select.value = this.draft.text.template;
@@ -99,8 +99,10 @@ export class ReportPanel {
     return editor(section).value;
   }
 
-  insert(text: string): void {
+  /** False where nothing may be written. */
+  insert(text: string): boolean {
     if (this.isWritable) typeInto(this.lastEditor, text);
+    return this.isWritable;
   }
 
   /** F2: the template's normal text; what stands there is replaced only after a question. */
@@ -158,10 +160,6 @@ export function sectionError(section: Section, message: string): void {
   const place = byId(`${section}-error`);
   place.hidden = !message;
   fill(place, message);
-  editor(section).toggleAttribute("aria-invalid", !!message);
   if (message) editor(section).setAttribute("aria-invalid", "true");
-}
-
-export function isSigned(report: Report | null): boolean {
-  return report?.signed_at !== null && report?.signed_at !== undefined;
+  else editor(section).removeAttribute("aria-invalid");
 }

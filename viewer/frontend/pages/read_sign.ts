@@ -90,7 +90,6 @@ function refuse(error: unknown, pin: HTMLInputElement, dialog: Dialog): never {
       throw new Error(t("signing.signing_locked"));
     }
     if (error.code === "digest_mismatch" || error.code === "stale_version") dialog.element.querySelector("iframe")?.classList.add("outdated");
-    if (error.status === 0) throw new Error(t("page.reader.offline"));
   }
   throw error;
 }

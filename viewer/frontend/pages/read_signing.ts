@@ -2,12 +2,11 @@
 import { t } from "../i18n.ts";
 import { ApiError } from "../server.ts";
 import { byId } from "../ui/h.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import type { Detail } from "./detail.ts";
 import { editor, SECTIONS, type Section, sectionError } from "./read_panel.ts";
 import type { Reading } from "./read.ts";
 import { askSignature, prepare, type SignKind } from "./read_sign.ts";
-import { words } from "./work_actions.ts";
 
 export class Signing {
   #isRunning = false;
@@ -16,7 +15,8 @@ export class Signing {
 
   async start(kind: SignKind): Promise<void> {
     const { detail, standing } = this.reading;
-    if (this.#isRunning || !detail || !standing || !(kind === "verify" ? standing.mayVerify : standing.maySign)) return;
+    if (this.#isRunning || !detail || !standing) return;
+    if (!(kind === "verify" ? standing.mayVerify : standing.maySign)) return this.reading.refuse();
     if (!this.#isFit(detail, kind)) return;
     this.#isRunning = true;
     byId("sign").setAttribute("aria-busy", "true");
@@ -56,7 +56,7 @@ export class Signing {
 
   async #run(detail: Detail, kind: SignKind): Promise<void> {
     const { draft } = this.reading.panel;
-    if (kind !== "verify" && !(await draft?.saveFirst())) return this.#notSaved();
+    if (kind !== "verify" && !(await this.reading.saved(draft?.saveFirst()))) return;
     const version = kind === "verify" ? (detail.report?.version ?? 0) : (draft?.version ?? 0);
     const prepared = await prepare(detail, version, kind);
     await this.reading.load();
@@ -66,11 +66,6 @@ export class Signing {
     if (kind !== "preliminary") return this.reading.goOn(true);
     toast({ kind: "success", title: t("page.reader.preliminary_done", { name: detail.patient.name }), text: t("page.reader.preliminary_next") });
     await this.reading.load();
-  }
-
-  #notSaved(): void {
-    const error = this.reading.panel.draft?.error;
-    toast({ kind: "error", title: t("ui.report.save_failed"), text: error ? words(error) : undefined });
   }
 
   async #refused(error: unknown): Promise<void> {

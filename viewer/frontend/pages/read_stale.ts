@@ -11,7 +11,7 @@ type Write = (sections: Record<string, string>, template: string) => void;
 
 export async function askStale(draft: Draft, write: Write): Promise<void> {
   const { report } = await server.get<Detail>(`/api/workitems/${draft.workitemUid}`);
-  if (!report) return;
+  if (!report) throw new Error(t("ui.report.stale"));
   const mine = { ...draft.text.sections };
   const { template } = draft.text;
   const takeTheirs = (): void => {
@@ -33,11 +33,9 @@ export async function askStale(draft: Draft, write: Write): Promise<void> {
     ],
     primary: {
       words: t("page.reader.stale_keep_mine"),
-      run: async () => {
+      run: () => {
         draft.take(report);
-        draft.change({ template, sections: mine });
-        // Not awaited inside the saving that led here: it goes out as the next one.
-        setTimeout(() => void draft.save());
+        draft.change({ template, sections: mine }); // goes out as the next saving
       },
     },
   });

@@ -52,7 +52,7 @@ export function showStanding(detail: Detail, standing: Standing, person: Me): vo
   fill(byId("sign-words"), mayVerify ? t("ui.report.verify") : nSignatures(detail) > 1 ? t("ui.report.submit") : t("ui.report.sign"));
   fill(byId("signer-words"), signer(detail, standing, person));
   fill(byId("signer-initial"), (detail.report?.signed_at ? detail.report.author : person.name).slice(0, 1));
-  fill(byId("sign-note"), note(detail, standing, person));
+  fill(byId("sign-note"), noteOf(detail, standing, person));
   const returned = detail.report?.returned_reason;
   byId("report-returned").hidden = !returned;
   fill(byId("report-returned-reason"), returned ?? "");
@@ -65,7 +65,8 @@ function signer(detail: Detail, { step, isOpen: open, isMine }: Standing, person
   return isMine ? `${t("ui.report.reporting")} ${person.name}` : detail.claimed_by ? t("ui.read.claimed_by", { name: detail.claimed_by }) : t("ui.read.unclaimed");
 }
 
-function note(detail: Detail, standing: Standing, person: Me): string {
+/** Why this person may not write or sign here, or what a signature takes. */
+export function noteOf(detail: Detail, standing: Standing, person: Me): string {
   if (standing.mayClaim) return t("page.reader.read_only");
   if (standing.isOpen && !isQualified(detail, person)) return t("page.reader.not_qualified");
   if (isBarred(detail, person)) return t("page.reader.why_own");

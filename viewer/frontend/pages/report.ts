@@ -2,11 +2,12 @@
 import { byId, fill } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
 import { startShell } from "../ui/shell.ts";
+import { loadItems } from "./items.ts";
 import { ReportImages } from "./report_images.ts";
 import { connectReportActions, loadReport, type Report, showReport } from "./report_view.ts";
 import { SignOff } from "./signoff.ts";
 import { errorState } from "./states.ts";
-import { leading, loadItems } from "./studies.ts";
+import { leading } from "./studies.ts";
 
 export function report(): void {
   const page = new ReportPage(document.body.dataset["report"] ?? "");

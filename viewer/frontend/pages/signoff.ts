@@ -4,9 +4,8 @@ import { ApiError, server } from "../server.ts";
 import { moment } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { portalDelivery, type Report } from "./report_view.ts";
-import { words } from "./states.ts";
 
 const OPENED_AFTER_MS = 2000;
 

@@ -1,7 +1,7 @@
 /** What stands in place of a list: nothing yet, nothing at all, or what went wrong and what to do. */
 import { t } from "../i18n.ts";
-import { ApiError } from "../server.ts";
 import { type Child, fill, h, icon } from "../ui/h.ts";
+import { words } from "../ui/toast.ts";
 
 export function skeleton(lines = 4): HTMLElement {
   return h("div", { class: "skeleton", "aria-label": t("ui.loading") }, ...Array.from({ length: lines }, () => h("i")));
@@ -15,12 +15,6 @@ export function errorState(error: unknown, retry: () => void): HTMLElement {
   return h("div", { class: "state error", role: "alert" },
     icon("alert", 24), h("b", {}, t("page.load_failed")), h("p", {}, words(error)),
     h("button", { class: "btn small", type: "button", onclick: retry }, t("ui.retry")));
-}
-
-/** What went wrong, in the page's language. */
-export function words(error: unknown): string {
-  if (error instanceof ApiError && error.status === 0) return t("page.offline");
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Runs a load and shows its failure in `place`; what was shown before stays where there was something. */

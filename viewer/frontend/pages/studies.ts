@@ -1,16 +1,6 @@
 /** Studies out of workitems: a site sees examinations, of which each may have several pieces of work. */
-import { server } from "../server.ts";
-import { setServerNow } from "../ui/clock.ts";
 import { SIGNED, type WorklistItem } from "../ui/item.ts";
 import type { LiveMessage } from "../ui/live.ts";
-
-interface WorklistAnswer {
-  items: WorklistItem[];
-  next: string | null;
-  now: string;
-}
-
-const MOST_PAGES = 10;
 
 /** The one item that says how far the study is: open work goes before ended work, addenda before nothing. */
 export function leading(items: readonly WorklistItem[]): WorklistItem | null {
@@ -33,21 +23,6 @@ export function isSigned(item: WorklistItem): boolean {
 /** A preliminary report is out while the work goes on. */
 export function isPreliminary(item: WorklistItem): boolean {
   return item.report_status === "preliminary" && !isSigned(item);
-}
-
-/** Everything of the list that the query names, page after page. */
-export async function loadItems(query: Readonly<Record<string, string>>): Promise<WorklistItem[]> {
-  const found: WorklistItem[] = [];
-  let cursor: string | null = null;
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const asked = { limit: "500", ...query, ...(cursor ? { cursor } : {}) };
-    const answer: WorklistAnswer = await server.post<WorklistAnswer>("/api/worklist/search", asked);
-    setServerNow(answer.now);
-    found.push(...answer.items);
-    cursor = answer.next;
-    if (!cursor) break;
-  }
-  return found;
 }
 
 export class Studies {

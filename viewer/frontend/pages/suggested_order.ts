@@ -5,9 +5,8 @@ import { moment, sexAndAge } from "../ui/format.ts";
 import { h } from "../ui/h.ts";
 import type { Me } from "../ui/item.ts";
 import { me } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { failToast, toast } from "../ui/toast.ts";
 import type { Detail } from "./detail.ts";
-import { failToast } from "./work_actions.ts";
 
 type Suggested = NonNullable<Detail["suggested_order"]>;
 

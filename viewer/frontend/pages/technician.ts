@@ -6,14 +6,15 @@ import { fullDate } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
 import { startShell } from "../ui/shell.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
+import { loadItems } from "./items.ts";
 import { KeyedRows } from "./keyed.ts";
 import { startOrderForm } from "./order_form.ts";
 import { attentionCard, openMatch, suggestionOf } from "./order_match.ts";
 import { segment } from "./segment.ts";
 import { hasSuggestion, needsAction, type OpenOrder, orderRow, refreshTimeLeft, studyRow } from "./sent_rows.ts";
-import { emptyState, loadInto, words } from "./states.ts";
-import { isSigned, loadItems, Studies } from "./studies.ts";
+import { emptyState, loadInto } from "./states.ts";
+import { isSigned, Studies } from "./studies.ts";
 import { startUploads } from "./upload.ts";
 
 type Filter = "all" | "todo" | "waiting" | "returned";

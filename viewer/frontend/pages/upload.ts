@@ -5,10 +5,9 @@ import { field, openDialog } from "../ui/dialog.ts";
 import { bytes, sexAndAge } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { birthDate, URGENCY } from "./order_form.ts";
 import type { OpenOrder } from "./sent_rows.ts";
-import { words } from "./states.ts";
 
 export interface UploadPage {
   openOrders: () => readonly OpenOrder[];

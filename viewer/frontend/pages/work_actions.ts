@@ -5,47 +5,25 @@ import { askReason, field, openDialog } from "../ui/dialog.ts";
 import { exam, time } from "../ui/format.ts";
 import { h } from "../ui/h.ts";
 import type { Me, WorklistItem } from "../ui/item.ts";
-import { toast } from "../ui/toast.ts";
+import { failToast } from "../ui/toast.ts";
+import { loadItems } from "./items.ts";
 import { queue } from "./worklist_order.ts";
 
-export interface WorklistAnswer {
-  items: WorklistItem[];
-  next: string | null;
-  now: string;
-}
+/** What is still to be done, and how much of it is looked at to find what comes next. */
+export const OPEN = { state: "SCHEDULED,IN PROGRESS" };
+export const MOST_OPEN = 500;
 
 export function readingPath(uid: string, after = ""): string {
   return `/read/${encodeURIComponent(uid)}${after ? `#signed=${encodeURIComponent(after)}` : ""}`;
-}
-
-export function words(error: unknown): string {
-  if (error instanceof ApiError && error.status === 0) return t("page.reader.offline");
-  return error instanceof Error ? error.message : String(error);
-}
-
-export function failToast(title: string, error: unknown): void {
-  toast({ kind: "error", title, text: words(error) });
 }
 
 export function claim(uid: string): Promise<unknown> {
   return server.post(`/api/workitems/${encodeURIComponent(uid)}/claim`);
 }
 
-/** Everything that is open or ended within `hours`, over as many pages as it takes. */
-export async function loadItems(query: Readonly<Record<string, string>>, most = 2000): Promise<WorklistAnswer> {
-  const items: WorklistItem[] = [];
-  let cursor = "";
-  for (;;) {
-    const answer = await server.post<WorklistAnswer>("/api/worklist/search", { ...query, limit: "500", ...(cursor ? { cursor } : {}) });
-    items.push(...answer.items);
-    if (!answer.next || items.length >= most) return { ...answer, items };
-    cursor = answer.next;
-  }
-}
-
 /** Claims the most urgent examination that nobody else was quicker to take; null when nothing waits. */
 export async function claimNext(person: Me, except = ""): Promise<WorklistItem | null> {
-  const { items } = await loadItems({ state: "SCHEDULED,IN PROGRESS" }, 500);
+  const items = await loadItems(OPEN, MOST_OPEN);
   for (const item of queue(items, person, except)) {
     try {
       await claim(item.workitem_uid);
@@ -96,7 +74,11 @@ interface Readers {
 }
 
 export async function askReassign(item: WorklistItem, person: Me): Promise<boolean> {
-  const { readers } = await server.get<Readers>(`/api/readers?kind=${item.kind}&step=${item.step}`);
+  const { readers } = await server.get<Readers>(`/api/readers?kind=${item.kind}&step=${item.step}`).catch((error: unknown) => {
+    failToast(t("ui.worklist.reassign"), error);
+    return { readers: null };
+  });
+  if (!readers) return false;
   const others = readers.filter((reader) => reader.username !== person.username);
   const to = h("select", { class: "select", name: "to", autofocus: true },
     ...others.map((one) => h("option", { value: one.username }, `${language() === "en" ? one.name_en || one.name : one.name} · ${t(`ui.role.${one.role}`)}`)));

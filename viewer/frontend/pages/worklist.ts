@@ -1,26 +1,29 @@
 /** 阅片列表: what waits, in order of urgency, live; select, preview, claim. */
 import { t } from "../i18n.ts";
 import { ApiError } from "../server.ts";
-import { serverNow, setServerNow } from "../ui/clock.ts";
+import { serverNow } from "../ui/clock.ts";
 import { timeWithSeconds } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { type WorklistItem, me } from "../ui/item.ts";
 import type { LiveMessage } from "../ui/live.ts";
+import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { isHeldByAnother, isQualified } from "../ui/row.ts";
 import { startShell } from "../ui/shell.ts";
-import { toast } from "../ui/toast.ts";
+import { failToast, toast, words } from "../ui/toast.ts";
+import { loadItems } from "./items.ts";
 import { showKeys } from "./key_table.ts";
-import { askReassign, askRelease, askTakeOver, claim, failToast, loadItems, readingPath, words } from "./work_actions.ts";
+import { askReassign, askRelease, askTakeOver, claim, readingPath } from "./work_actions.ts";
 import { afterSignature } from "./after_signature.ts";
 import { bindListKeys } from "./worklist_keys.ts";
 import { connectFilters, type FilterBar } from "./worklist_filters.ts";
 import { showNext } from "./worklist_next.ts";
-import { isMine, isOpen, mayTake, mayTakeOver, queue } from "./worklist_order.ts";
+import { isMine, isOpen, mayReassign, mayTake, mayTakeOver, queue } from "./worklist_order.ts";
 import { Preview, WIDE } from "./worklist_preview.ts";
 import { Rows } from "./worklist_rows.ts";
 
 /** What ended longer ago than this has left the list. */
 const SINCE = { since_hours: "24" };
+const MOST_LISTED = 2000;
 const DAY_MS = 24 * 3_600_000;
 
 export function startWorklist(): void {
@@ -37,7 +40,7 @@ class Worklist {
   #failed: unknown = null;
   #isLoaded = false;
   #hasChosen = false;
-  #loading: Promise<void> | null = null;
+  readonly #loader = new OneAtATime(() => this.#load());
   #searchedFor = { query: "", everywhere: false };
 
   start(): void {
@@ -59,18 +62,15 @@ class Worklist {
     return this.items.get(this.selected) ?? null;
   }
 
-  /** Many reasons to load at once make one request. */
   load(): Promise<void> {
-    this.#loading ??= this.#load().finally(() => (this.#loading = null));
-    return this.#loading;
+    return this.#loader.ask();
   }
 
   async #load(): Promise<void> {
     try {
-      const answer = await loadItems(SINCE);
-      setServerNow(answer.now);
+      const items = await loadItems(SINCE, MOST_LISTED);
       this.items.clear();
-      for (const item of answer.items) this.items.set(item.workitem_uid, item);
+      for (const item of items) this.items.set(item.workitem_uid, item);
       this.#failed = null;
       this.#isLoaded = true;
     } catch (error) {
@@ -95,6 +95,7 @@ class Worklist {
     const study = message["study_instance_uid"];
     const now = message["items"];
     if (typeof study !== "string" || !Array.isArray(now)) return;
+    if (this.#loader.isRunning) void this.load(); // the answer under way may not know of this yet
     const before = [...this.items.values()].filter((item) => item.study_instance_uid === study);
     for (const item of before) this.items.delete(item.workitem_uid);
     for (const item of now as WorklistItem[]) if (this.#stays(item)) this.items.set(item.workitem_uid, item);
@@ -131,7 +132,7 @@ class Worklist {
       return this.draw();
     }
     try {
-      const { items } = await loadItems({ q: query, ...(everywhere ? {} : SINCE) }, 200);
+      const items = await loadItems({ q: query, ...(everywhere ? {} : SINCE) }, 200);
       if (this.#searchedFor.query !== query) return;
       // What the search found beyond the list stays until the search ends: it is drawn, not kept.
       for (const item of items) if (!this.items.has(item.workitem_uid)) this.items.set(item.workitem_uid, item);
@@ -185,11 +186,12 @@ class Worklist {
   async openNext(): Promise<void> {
     const next = queue(this.items.values(), this.person)[0];
     if (next) await this.claim(next);
+    else toast({ kind: "info", title: t("ui.worklist.next.none") });
   }
 
   /** Enter: claims and reads; what another holds or is signed is opened to look at. */
   async claim(item: WorklistItem | null = this.current): Promise<void> {
-    if (!item) return;
+    if (!item) return this.#refuse(null);
     if (!mayTake(item, this.person) || isMine(item, this.person)) return location.assign(readingPath(item.workitem_uid));
     try {
       await claim(item.workitem_uid);
@@ -208,24 +210,29 @@ class Worklist {
 
   async reassign(): Promise<void> {
     const item = this.current;
-    if (!item || !isOpen(item) || !isQualified(item, this.person) || isHeldByAnother(item, this.person) || this.person.role === "trainee") return;
-    try {
-      if (await askReassign(item, this.person)) await this.load();
-    } catch (error) {
-      failToast(t("ui.worklist.reassign"), error);
-    }
+    if (!item || !mayReassign(item, this.person)) return this.#refuse(item);
+    if (await askReassign(item, this.person)) await this.load();
+  }
+
+  /** Why what was pressed is not done. */
+  #refuse(item: WorklistItem | null): void {
+    const why = !item ? t("page.reader.choose_first")
+      : isOpen(item) && isHeldByAnother(item, this.person) ? t("ui.worklist.claimed_by", { name: item.claimed_by ?? "" })
+        : !isQualified(item, this.person) ? t("page.reader.not_qualified") : t("page.reader.not_offered");
+    toast({ kind: "info", title: why });
   }
 
   async takeOver(): Promise<void> {
     const item = this.current;
-    if (!item || !mayTakeOver(item, this.person)) return;
+    if (!item || !mayTakeOver(item, this.person)) return this.#refuse(item);
     const successor = await askTakeOver(item);
     if (successor) location.assign(readingPath(successor));
   }
 
   async release(): Promise<void> {
     const item = this.current;
-    if (item && isOpen(item) && isMine(item, this.person) && (await askRelease(item))) await this.load();
+    if (!item || !isOpen(item) || !isMine(item, this.person)) return this.#refuse(item);
+    if (await askRelease(item)) await this.load();
   }
 }
 

@@ -44,6 +44,11 @@ export function mayTakeOver(item: WorklistItem, person: Me): boolean {
   return mayPerform(item, person) && isHeldByAnother(item, person) && person.role !== "trainee";
 }
 
+/** Work that waits or is one's own can be given to another. */
+export function mayReassign(item: WorklistItem, person: Me): boolean {
+  return isOpen(item) && isQualified(item, person) && !isHeldByAnother(item, person) && person.role !== "trainee";
+}
+
 const BY_MINE: Readonly<Record<Exclude<Mine, "">, (item: WorklistItem, person: Me) => boolean>> = {
   assigned: (item, person) => isOpen(item) && item.assigned_to_id === person.accountId,
   claimed: (item, person) => isOpen(item) && isMine(item, person),

@@ -6,12 +6,12 @@ import { deliveryTrack } from "../ui/deliverytrack.ts";
 import { date, exam, modality, moment, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { type Me, SIGNED, type WorklistItem } from "../ui/item.ts";
-import { isBarred, isHeldByAnother, isQualified, laneChip } from "../ui/row.ts";
+import { isBarred, laneChip } from "../ui/row.ts";
+import { words } from "../ui/toast.ts";
 import type { Delivery, Detail, Prior, StudySeries } from "./detail.ts";
 import { suggestedOrder } from "./suggested_order.ts";
 import { requestText } from "./request_text.ts";
-import { words } from "./work_actions.ts";
-import { isMine, isOpen, mayTake, mayTakeOver } from "./worklist_order.ts";
+import { isMine, isOpen, mayReassign, mayTake, mayTakeOver } from "./worklist_order.ts";
 
 const ASK_AFTER_MS = 90;
 /** From here on the preview stands beside the list. */
@@ -82,7 +82,7 @@ export class Preview {
     const label = !takes ? t("page.reader.open_to_look") : isMine(item, this.person) ? t("page.reader.go_on") : item.step === "verification" ? t("page.reader.claim_verify") : t("ui.worklist.claim");
     if (claim.firstChild?.textContent !== label) fill(claim, label, h("kbd", {}, "Enter"));
     claim.classList.toggle("primary", takes);
-    byId("reassign").hidden = this.person.role === "trainee" || !isOpen(item) || !isQualified(item, this.person) || isHeldByAnother(item, this.person);
+    byId("reassign").hidden = !mayReassign(item, this.person);
     byId("take-over").hidden = !mayTakeOver(item, this.person);
     byId("release").hidden = !(isOpen(item) && isMine(item, this.person));
   }

@@ -4,7 +4,7 @@ import { ApiError, server } from "../server.ts";
 import { field, openDialog } from "./dialog.ts";
 import { h } from "./h.ts";
 import { me } from "./item.ts";
-import { toast } from "./toast.ts";
+import { failToast } from "./toast.ts";
 
 interface Opened {
   expires_at: string;
@@ -32,7 +32,7 @@ async function askBreakGlass(): Promise<void> {
     const { sites } = await server.get<{ sites: Site[] }>("/api/sites");
     openBreakGlass(sites);
   } catch (error) {
-    toast({ kind: "error", title: t("ui.break_glass"), text: refusal(error).message });
+    failToast(t("ui.break_glass"), error);
   }
 }
 
@@ -76,8 +76,6 @@ async function go(opened: Opened): Promise<void> {
   if (isThere) location.reload(); // only the part behind # has changed: nothing would load by itself
 }
 
-function refusal(error: unknown): Error {
-  if (error instanceof ApiError && error.status === 0) return new Error(t("page.reader.offline"));
-  if (error instanceof ApiError && error.code === "not_found") return new Error(t("ui.break_glass.not_found"));
-  return error instanceof Error ? error : new Error(String(error));
+function refusal(error: unknown): unknown {
+  return error instanceof ApiError && error.code === "not_found" ? new Error(t("ui.break_glass.not_found")) : error;
 }

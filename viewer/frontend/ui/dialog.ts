@@ -1,6 +1,7 @@
 /** Dialogs: title, consequence in one sentence, a reason where the audit needs one; Esc goes back, focus stays inside. */
 import { t } from "../i18n.ts";
 import { byId, type Child, fill, h, icon } from "./h.ts";
+import { words } from "./toast.ts";
 
 export interface DialogOptions {
   title: string;
@@ -55,9 +56,9 @@ export function openDialog(options: DialogOptions): Dialog {
     "aria-labelledby": "dialog-title", "aria-describedby": options.consequence ? "dialog-consequence" : null,
   }, form);
   const scrim = h("div", { class: "scrim" }, element);
-  const say = (words: string): void => {
-    fill(error, words);
-    error.hidden = !words;
+  const say = (sentence: string): void => {
+    fill(error, sentence);
+    error.hidden = !sentence;
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -88,7 +89,7 @@ async function run(
   act: (fields: FormData) => Promise<void> | void,
   form: HTMLFormElement,
   button: HTMLButtonElement,
-  say: (words: string) => void,
+  say: (sentence: string) => void,
   close: (isDone: boolean) => void,
 ): Promise<void> {
   if (button.disabled) return;
@@ -99,7 +100,7 @@ async function run(
     await act(new FormData(form));
     close(true);
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
+    say(words(error));
     button.disabled = false;
     button.removeAttribute("aria-busy");
     (firstField(form) ?? button).focus();

@@ -3,7 +3,7 @@ import { server } from "../server.ts";
 import { connectBreakGlass } from "./break_glass.ts";
 import { installRelogin } from "./relogin.ts";
 import { Live, showLiveState } from "./live.ts";
-import { toast } from "./toast.ts";
+import { toast, words } from "./toast.ts";
 import { t } from "../i18n.ts";
 
 export interface Shell {
@@ -54,7 +54,7 @@ async function switchLanguage(button: HTMLElement): Promise<void> {
     await server.post("/api/language", { language: button.dataset["language"] });
     location.reload();
   } catch (error) {
-    toast({ kind: "error", title: error instanceof Error ? error.message : String(error) });
+    toast({ kind: "error", title: words(error) });
   }
 }
 

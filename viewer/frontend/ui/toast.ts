@@ -16,6 +16,21 @@ const ICONS: Readonly<Record<ToastKind, string>> = { success: "check", info: "us
 const SHOWN_MS: Readonly<Record<ToastKind, number>> = { success: 4000, info: 10_000, warning: 10_000, error: 0 };
 const MOST = 3;
 
+/** What went wrong: an ApiError carries its sentence in the page's language. */
+export function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Says what failed and why, until somebody closes it; gives back how to take it away. */
+export function failToast(title: string, error: unknown): () => void {
+  return toast({ kind: "error", title, text: error ? words(error) : undefined });
+}
+
+/** For work that nobody awaits: its failure is said. */
+export function told(work: Promise<unknown>): void {
+  work.catch((error: unknown) => toast({ kind: "error", title: words(error) }));
+}
+
 /** Shows a notice and gives back how to take it away. */
 export function toast(notice: Toast): () => void {
   const host = byId("toasts");
