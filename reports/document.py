@@ -33,7 +33,7 @@ def build_document(
     site = session.get_one(Site, study.site_id)
     template = TEMPLATES[report.template]
     sections = tuple(
-        Section(part.label_zh, report.sections.get(part.code, ""), is_conclusion=part.code == "impression")
+        Section(part.label_zh, report.sections.get(part.code, ""), part.code == "impression", part.code)
         for part in template.sections
     )
     return ReportDocument(

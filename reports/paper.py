@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report text. ``is_conclusion`` sets it bold: the impression."""
+    """A part of the report text. ``is_conclusion`` sets it bold: the impression; ``code`` names it in refusals."""
 
     label: str
     text: str
     is_conclusion: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True)

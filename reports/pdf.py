@@ -112,7 +112,10 @@ def _data(document: ReportDocument) -> dict[str, Any]:
         "acquired_seconds": _second(document.acquired_at, document.zone),
         "clinical": document.clinical or ABSENT,
         "clinical_short": _shortened(document.clinical) or ABSENT,
-        "sections": [{"label": s.label, "text": s.text, "is_conclusion": s.is_conclusion} for s in document.sections],
+        "sections": [
+            {"label": s.label, "code": s.code, "text": s.text, "is_conclusion": s.is_conclusion}
+            for s in document.sections
+        ],
         "author": document.author_name or ABSENT,
         "written": _minute(document.written_at, document.zone),
         "version": document.version,
@@ -177,7 +180,7 @@ def _cleaned(value: Any, field: str) -> Any:
     if isinstance(value, list):
         return [_cleaned(item, field) for item in value]
     if isinstance(value, dict):
-        label = value.get("label")
+        label = value.get("code") or value.get("label")
         return {key: _cleaned(item, str(label) if label and key == "text" else field) for key, item in value.items()}
     return value
 

@@ -82,6 +82,9 @@ def _keys_by_code() -> Mapping[str, str]:
 
 def sentence(code: str, params: Mapping[str, Any], tongue: str, status: int = DEFAULT_STATUS) -> str:
     """What to tell the person; for a code without a sentence, what its status means."""
+    place = f"paper.place.{params.get('field')}"
+    if place in catalog():
+        params = {**params, "field": translate(place, tongue)}
     key = code if code in catalog() else _keys_by_code().get(code)
     try:
         return translate(key, tongue, **params) if key else translate(f"errors.status_{status // 100}", tongue)
