@@ -21,7 +21,7 @@ MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 _MAX_PDU_BYTES = 131_072
 _META_TAGS = (0x00020002, 0x00020003, 0x00020010)
 # C-STORE warnings, PS3.4 B.2.3: the peer keeps the object.
-_WARNINGS = frozenset((0xB000, 0xB006, 0xB007))
+WARNINGS = frozenset((0xB000, 0xB006, 0xB007))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _File:
 
 def echo(host: str, port: int, *, called_ae: str, calling_ae: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> EchoResult:
     """C-ECHO: whether the peer is there and knows us."""
-    association, failure = _associate(host, port, called_ae, calling_ae, [build_context(Verification)], timeouts)
+    association, failure = associate(host, port, called_ae, calling_ae, [build_context(Verification)], timeouts)
     if association is None:
         return EchoResult(failure[0], detail=failure[1])
     try:
@@ -85,7 +85,7 @@ def echo(host: str, port: int, *, called_ae: str, calling_ae: str, timeouts: Tim
         if not association.accepted_contexts:
             return EchoResult("refused", detail=type(error).__name__)
     finally:
-        outcome = _end(association)
+        outcome = end(association)
     if status is None:
         return EchoResult(outcome)
     return EchoResult("accepted" if status == 0 else "refused", int(status))
@@ -158,7 +158,7 @@ def _send_batch(
     # One context per class and syntax: the peer can then not choose a syntax the file does not have.
     needed = dict.fromkeys(file.context for _, file in batch)
     contexts = [build_context(UID(sop_class), [UID(syntax)]) for sop_class, syntax in needed]
-    association, failure = _associate(host, port, called_ae, calling_ae, contexts, timeouts)
+    association, failure = associate(host, port, called_ae, calling_ae, contexts, timeouts)
     if association is None:
         for index, file in batch:
             yield index, StoreResult(file.path, failure[0], None, file.sop_instance_uid, failure[1])
@@ -171,7 +171,7 @@ def _send_batch(
                 broken = result.outcome
             yield index, result
     finally:
-        _end(association)
+        end(association)
 
 
 def _result(file: _File, outcome: str, status: int | None = None, detail: str = "") -> StoreResult:
@@ -191,7 +191,7 @@ def _send_one(association: Association, file: _File) -> StoreResult:
         return _result(file, _lost_how(association))
     if status == 0:
         return _result(file, "accepted", 0)
-    return _result(file, "warning" if status in _WARNINGS else "refused", int(status))
+    return _result(file, "warning" if status in WARNINGS else "refused", int(status))
 
 
 def _lost_how(association: Association) -> str:
@@ -199,10 +199,11 @@ def _lost_how(association: Association) -> str:
     return "timeout" if association._sent_abort else "aborted"
 
 
-def _associate(
-    host: str, port: int, called_ae: str, calling_ae: str, contexts: list[PresentationContext], timeouts: Timeouts
-) -> tuple[Association | None, tuple[str, str]]:
-    """(association, _) or (None, (outcome, detail))."""
+def associate(
+    host: str, port: int, called_ae: str, calling_ae: str, contexts: list[PresentationContext], timeouts: Timeouts,
+    *, negotiation: Sequence[Any] = (), events: Sequence[Any] = (),
+) -> tuple[Association | None, tuple[str, str]]:  # fmt: skip
+    """(association, _) or (None, (outcome, detail)). ``negotiation``: role selection and the like."""
     ae = RequestorEntity(calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -210,10 +211,16 @@ def _associate(
     ae.acse_timeout = timeouts.negotiation_s
     ae.dimse_timeout = ae.network_timeout = timeouts.response_s
     met: list[Any] = []
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, met.append)]
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, met.append), *events]
     try:
         association = ae.associate(
-            host, port, contexts, ae_title=called_ae, max_pdu=_MAX_PDU_BYTES, evt_handlers=handlers
+            host,
+            port,
+            contexts,
+            ae_title=called_ae,
+            max_pdu=_MAX_PDU_BYTES,
+            evt_handlers=handlers,
+            ext_neg=list(negotiation) or None,
         )
     except (socket.gaierror, ValueError, TypeError) as error:
         return None, ("unreachable", type(error).__name__)
@@ -229,7 +236,7 @@ def _associate(
     return None, ("timeout" if association._sent_abort else "aborted", "")
 
 
-def _end(association: Association) -> str:
+def end(association: Association) -> str:
     """Release if it still stands; returns how it had ended otherwise."""
     if association.is_established:
         association.release()

@@ -1,11 +1,15 @@
 """What leaves the archive: which stored objects, and what is corrected on the way out. [store]"""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from worklist.tables import Instance, Series, Study
+from pacs_bridge.retrieval import Leaving, Wanted
+from worklist.tables import Device, Instance, Patient, Series, Site, Study
+
+UIDS_PER_QUERY = 500  # databases bound the parameters of a statement
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,13 @@ class Outgoing:
     size_bytes: int
     site_id: int
     corrections: dict[str, str] = field(default_factory=dict)
+
+    def leaving(self) -> Leaving:
+        """As the senders of ``pacs_bridge`` want it."""
+        return Leaving(
+            self.blob_key, self.sop_class_uid, self.sop_instance_uid, self.transfer_syntax_uid,
+            self.study_instance_uid, self.corrections,
+        )  # fmt: skip
 
 
 def outgoing(
@@ -43,6 +54,50 @@ def outgoing(
     if instance is not None:
         query = query.where(Instance.sop_instance_uid == instance)
     return [_outgoing(*row) for row in session.execute(query)]
+
+
+def outgoing_wanted(session: Session, where: ColumnElement[bool], wanted: Wanted) -> list[Outgoing]:
+    """What a retrieve asks for; the longest list of UIDs is cut to what a statement bears."""
+    of_patient = _of_patient(wanted)
+    found: list[Outgoing] = []
+    for studies in _portions(wanted.studies):
+        for series in _portions(wanted.series):
+            for instances in _portions(wanted.instances):
+                named = (
+                    _one_of(Study.study_instance_uid, studies)
+                    & _one_of(Series.series_instance_uid, series)
+                    & _one_of(Instance.sop_instance_uid, instances)
+                )
+                found += outgoing(session, where & of_patient & named)
+    return found
+
+
+def device_to_send_to(session: Session, ae_title: str) -> Device | None:
+    """The enabled device of this AE title with an address of its own, at a site that is open."""
+    device = session.scalar(
+        select(Device)
+        .join(Site, Site.id == Device.site_id)
+        .where(Device.ae_title == ae_title, Device.enabled, Site.enabled, Device.port.is_not(None))
+    )
+    return device if device is not None and device.host else None
+
+
+def _of_patient(wanted: Wanted) -> ColumnElement[bool]:
+    if not wanted.patient_id:
+        return true()
+    patients = select(Patient.id).where(Patient.patient_id == wanted.patient_id)
+    if wanted.issuer:
+        patients = patients.join(Site, Site.id == Patient.site_id).where(Site.code == wanted.issuer)
+    return Study.patient_pk.in_(patients)
+
+
+def _portions(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """One empty portion where no UID is named."""
+    yield from (uids[start : start + UIDS_PER_QUERY] for start in range(0, max(len(uids), 1), UIDS_PER_QUERY))
+
+
+def _one_of(column: InstrumentedAttribute[str], uids: Sequence[str]) -> ColumnElement[bool]:
+    return column.in_(uids) if uids else true()
 
 
 def _outgoing(study: Study, series: Series, instance: Instance) -> Outgoing:
