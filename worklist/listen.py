@@ -8,6 +8,7 @@ from pacs_bridge.provider import Provider
 from reports.store import signed_statuses
 from worklist.inbox import IndexInbox
 from worklist.ready import tell_ready
+from worklist.retrieve import retrieve_providers
 from worklist.roof import Roof, run_name
 
 
@@ -21,7 +22,7 @@ def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
 
 def providers(roof: Roof) -> tuple[Provider, ...]:
     """The services beyond verification and storage; one entry each, joined in its own module."""
-    return ()
+    return (*retrieve_providers(roof),)
 
 
 def listen(roof: Roof, stop: threading.Event) -> None:
