@@ -16,14 +16,14 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from reports.certificate import open_authority
-from worklist import admin_service, people_service, store
+from worklist import admin_service, device_service, people_service, store
 from worklist.account_service import check_password, create_account, hash_password, normal_username
 from worklist.base.config import ConfigError, Settings
 from worklist.base.i18n import LANGUAGES
 from worklist.base.migrate import is_current
 from worklist.roof import Roof, clock, open_roof
 from worklist.tables import Site
-from worklist.tls import make_tls
+from worklist.tls import certificate_facts, make_tls
 from worklist.web_errors import sentence
 
 _PEER = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\[\]]+):(?P<port>\d{1,5})")
@@ -111,14 +111,42 @@ def parse_signatures(text: str) -> dict[str, int]:
 
 def add_device_command(settings: Settings, options: argparse.Namespace) -> None:
     """``teleread device add AE_TITLE …``."""
-    values = {
+    if options.modality not in device_service.TYPES:
+        raise ConfigError(f"--modality {options.modality!r}: {' '.join(device_service.TYPES)}")
+    values: dict[str, Any] = {
         "ae_title": options.ae_title, "site": options.site, "modality": options.modality, "name": options.name,
         "address_range": options.address, "quiet_time_s": options.quiet_time_s,
     }  # fmt: skip
+    values |= _device_extras(options)
     with command_roof(settings) as roof, explained(), roof.db.write() as session:
-        device = admin_service.add_device(session, None, values, roof.now())
+        device = device_service.add_device(session, None, values, roof.now())
         line = f"{device.ae_title} {device.address_range}, {device.quiet_time_s} s"
     print(f"设备已添加 / device added: {line}")
+
+
+def _device_extras(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given beyond the necessary. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    if options.services:
+        values["services"] = [name.strip() for name in options.services.split(",") if name.strip()]
+    if options.certificate:
+        try:
+            facts = certificate_facts(options.certificate.read_text("ascii"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--certificate {options.certificate}: 无法读取 / cannot be read") from error
+        if facts is None:
+            raise ConfigError(f"--certificate {options.certificate}: 不是 PEM 证书 / is no PEM certificate")
+        values["certificate_sha256"], values["certificate_valid_until"] = facts
+    if options.reached_at:
+        host, _, port = options.reached_at.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ConfigError(f"--reached-at {options.reached_at!r}: 须为 主机:端口 / must be HOST:PORT")
+        values |= {"host": host.strip("[]"), "port": int(port)}
+    if options.character_set:
+        values["character_set"] = options.character_set
+    if options.exception:
+        values["exception_reason"] = options.exception
+    return values
 
 
 def add_user_command(settings: Settings, options: argparse.Namespace) -> None:

@@ -7,13 +7,18 @@ module (``account_tables``); audit, events and the outbox live in ``worklist.bas
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklist.base.db import Base
 
 Uid = String(64)
 Code = String(32)
+
+
+def searched(length: int) -> String:
+    """Text that is found by its beginning: ordered by code point on both databases, so that an index serves it."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 class Site(Base):
@@ -50,6 +55,7 @@ class Device(Base):
     fallback_character_set: Mapped[str] = mapped_column(Code, default="GB18030")
     character_set: Mapped[str] = mapped_column(Code, default="ISO_IR 192")  # what it can show; we answer in it
     certificate_sha256: Mapped[str | None] = mapped_column(String(64), unique=True)  # of its TLS client certificate
+    certificate_valid_until: Mapped[datetime | None]
     host: Mapped[str | None] = mapped_column(String(255))  # its own SCP: move destination, commitment results
     port: Mapped[int | None]
     sees: Mapped[str] = mapped_column(Code, default="site")  # site | all: whose studies it may query
@@ -70,16 +76,20 @@ class Patient(Base):
     __table_args__ = (
         UniqueConstraint("site_id", "identity_key"),
         Index("ix_patient_site_id_patient_id", "site_id", "patient_id"),
+        Index("ix_patient_patient_id", "patient_id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     identity_key: Mapped[str] = mapped_column(String(64))
-    patient_id: Mapped[str | None] = mapped_column(String(64))  # None: the object carried none
-    name: Mapped[str] = mapped_column(String(256), index=True)
-    name_pinyin: Mapped[str] = mapped_column(String(512), default="", index=True)
-    name_initials: Mapped[str] = mapped_column(String(64), default="", index=True)
+    patient_id: Mapped[str | None] = mapped_column(searched(64))  # None: the object carried none
+    name: Mapped[str] = mapped_column(searched(256), index=True)
+    name_pinyin: Mapped[str] = mapped_column(searched(512), default="", index=True)
+    name_initials: Mapped[str] = mapped_column(searched(64), default="", index=True)
+    # As the first object wrote it, Zheng^Liqun=郑^立群 ("" where there was none yet), and its first group to search by.
+    name_sent: Mapped[str] = mapped_column(String(256), default="")
+    name_alphabetic: Mapped[str] = mapped_column(searched(256), default="", index=True)
     sex: Mapped[str | None] = mapped_column(String(1))  # M, F, O
-    birth_date: Mapped[date | None]
+    birth_date: Mapped[date | None] = mapped_column(index=True)
     name_is_doubtful: Mapped[bool] = mapped_column(default=False)
 
 
@@ -104,6 +114,9 @@ class Order(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
+_NOT_EMPTY = text("n_instances > 0")
+
+
 class Study(Base):
     """One examination as received. Belongs to the site whose device sent it."""
 
@@ -114,7 +127,12 @@ class Study(Base):
     patient_pk: Mapped[int] = mapped_column(ForeignKey("patient.id"), index=True)
     order_uid: Mapped[str | None] = mapped_column(ForeignKey("imaging_order.order_uid"), index=True)
     suggested_order_uid: Mapped[str | None] = mapped_column(ForeignKey("imaging_order.order_uid"))
-    accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
+    accession_number: Mapped[str | None] = mapped_column(searched(64), index=True)
+    # As DICOM writes them, "" where absent: a missing date is older than any other in the order of queries.
+    study_date: Mapped[str] = mapped_column(searched(8), default="")
+    study_time: Mapped[str] = mapped_column(searched(16), default="")
+    study_id_sent: Mapped[str] = mapped_column(searched(64), default="")  # Study ID (0020,0010)
+    referring_physician_name: Mapped[str] = mapped_column(String(256), default="")
     kind: Mapped[str] = mapped_column(Code)  # image | ecg
     modality: Mapped[str] = mapped_column(String(16))
     body_part: Mapped[str] = mapped_column(String(64), default="")
@@ -132,11 +150,17 @@ class Study(Base):
     # none draft returned submitted preliminary final delivered opened acknowledged
     report_status: Mapped[str] = mapped_column(Code, default="none")
     late_images_at: Mapped[datetime | None]  # images came after a signature
-    __table_args__ = (Index("ix_study_waiting", "input_readiness", "last_received_at"),)
+    # Queries go newest first (``query_store``), over what has a visible instance.
+    __table_args__ = (
+        Index("ix_study_waiting", "input_readiness", "last_received_at"),
+        Index("ix_study_newest", "study_date", "id", "site_id", "kind", sqlite_where=_NOT_EMPTY, postgresql_where=_NOT_EMPTY),
+        Index("ix_study_newest_of_site", "site_id", "study_date", "id", sqlite_where=_NOT_EMPTY, postgresql_where=_NOT_EMPTY),
+    )  # fmt: skip
 
 
 class Series(Base):
     __tablename__ = "series"
+    __table_args__ = (Index("ix_series_modality", "modality", "study_id"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     series_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
@@ -144,14 +168,21 @@ class Series(Base):
     number: Mapped[int | None]
     description: Mapped[str] = mapped_column(String(256), default="")
     body_part: Mapped[str] = mapped_column(String(64), default="")
+    series_date: Mapped[str] = mapped_column(searched(8), default="")
+    series_time: Mapped[str] = mapped_column(searched(16), default="")
+    performed_start_date: Mapped[str] = mapped_column(searched(8), default="")
+    performed_start_time: Mapped[str] = mapped_column(searched(16), default="")
+    requested_procedure_id: Mapped[str] = mapped_column(searched(64), default="")
+    scheduled_step_id: Mapped[str] = mapped_column(searched(64), default="")
 
 
 class Instance(Base):
     """One stored object: the bytes as received under ``blob_key``; never rewritten."""
 
     __tablename__ = "instance"
+    __table_args__ = (Index("ix_instance_series", "series_id", "hidden_code"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
     sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
     sop_class_uid: Mapped[str] = mapped_column(Uid)
     transfer_syntax_uid: Mapped[str] = mapped_column(Uid)
@@ -166,6 +197,10 @@ class Instance(Base):
     derived_state: Mapped[str] = mapped_column(Code, default="pending")
     derived_reason: Mapped[str | None] = mapped_column(String(256))
     hidden_code: Mapped[str | None] = mapped_column(String(16))  # rejection note that hides it, PS3.16 CID 7011
+    rows: Mapped[int | None]
+    columns: Mapped[int | None]
+    bits_allocated: Mapped[int | None]
+    number_of_frames: Mapped[int | None]
 
 
 class Association(Base):

@@ -178,3 +178,12 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)
+
+
+def certificate_facts(pem: str) -> tuple[str, datetime] | None:
+    """SHA-256 of the first certificate's DER (hex) and its end; None where the text is no certificate."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+    except ValueError:
+        return None
+    return certificate.fingerprint(hashes.SHA256()).hex(), certificate.not_valid_after_utc

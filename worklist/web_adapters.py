@@ -12,6 +12,7 @@ from pacs_bridge.header_dump import header_elements
 from reports.certificate import DoctorKey, open_authority
 from reports.delivery_store import site_deliveries
 from worklist.roof import Roof
+from worklist.tls import certificate_facts
 
 # Someone waits in front of a page.
 ECHO_TIMEOUTS = scu.Timeouts(connect_s=4.0, negotiation_s=4.0, response_s=6.0)
@@ -39,6 +40,7 @@ def admin_adapters(roof: Roof) -> dict[str, Callable[..., Any]]:
         open_authority(roof.keys_dir, now).revoke(serial, now, ReasonFlags[reason])
 
     return {
-        "echo": echo, "headers_of": headers_of, "new_doctor_key": new_doctor_key,
+        "echo": echo, "certificate_facts": certificate_facts, "headers_of": headers_of,
+        "new_doctor_key": new_doctor_key,
         "revoke_certificate": revoke_certificate, "site_deliveries": site_deliveries,
     }  # fmt: skip

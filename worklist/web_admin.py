@@ -1,4 +1,4 @@
-"""Administration: sites, devices, deliveries, dead letters, quarantine. [web]"""
+"""Administration: sites, deliveries, dead letters, quarantine. [web]"""
 
 import shutil
 from datetime import datetime
@@ -33,9 +33,7 @@ admin = Blueprint("admin", __name__)
 register_codes(
     {
         "ae_title_invalid": 422, "code_invalid": 422, "code_taken": 409, "host_invalid": 422, "port_invalid": 422,
-        "signatures_invalid": 422, "site_unknown": 422, "ae_title_taken": 409, "address_invalid": 422,
-        "quiet_time_invalid": 422, "service_unknown": 422, "certificate_invalid": 422, "certificate_taken": 409,
-        "sees_unknown": 422, "character_set_unknown": 422, "already_settled": 409,
+        "signatures_invalid": 422, "site_unknown": 422, "already_settled": 409,
     }
 )  # fmt: skip
 
@@ -47,20 +45,6 @@ SITE = {
     "return_character_set": Field(str, False, choices={"ISO_IR 192", "GB18030"}),
 }  # fmt: skip
 NEW_SITE = SITE | {"code": Field(str, max_len=32), "name_zh": Field(str, max_len=128, min_len=1)}
-DEVICE = {
-    "name": Field(str, False, 64), "modality": Field(str, False, choices={"DR", "CT", "ECG"}),
-    "address_range": Field(str, False, 64), "quiet_time_s": Field(int, False), "enabled": Field(bool, False),
-    "services": Field(list, False, 16, items=Field(str)), "fallback_character_set": Field(str, False, 32),
-    "character_set": Field(str, False, 32), "host": Field(str, False, 255, nullable=True),
-    "port": Field(int, False, nullable=True), "certificate_sha256": Field(str, False, 128, nullable=True),
-    "sees": Field(str, False, 8), "move_destinations": Field(list, False, 32, items=Field(str)),
-    "exception_reason": Field(str, False, 256, nullable=True),
-}  # fmt: skip
-NEW_DEVICE = DEVICE | {
-    "site": Field(str, max_len=32), "ae_title": Field(str, max_len=16),
-    "modality": Field(str, choices={"DR", "CT", "ECG"}), "address_range": Field(str, max_len=64),
-}  # fmt: skip
-
 
 @admin.get("/admin")
 @route_needs(Act.ADMIN_SETTINGS, summary="Administration")
@@ -144,44 +128,6 @@ def echo_site(code: str) -> dict[str, Any]:
             raise WebError(404, "not_found")
     outcome: dict[str, Any] = adapter("echo")(site.return_host, site.return_port, site.return_ae_title)
     return outcome
-
-
-@admin.get("/api/admin/devices")
-@route_needs(Act.ADMIN_SETTINGS, summary="All devices", touches=False)
-def devices() -> dict[str, Any]:
-    with read() as session:
-        return {"devices": [device_json(device, site) for device, site in admin_service.devices(session)]}
-
-
-def device_json(device: Device, site: Site) -> dict[str, Any]:
-    """A device as administration sees it."""
-    return {
-        "ae_title": device.ae_title, "site": site.code, "name": device.name, "modality": device.modality,
-        "address_range": device.address_range, "services": device.services, "quiet_time_s": device.quiet_time_s,
-        "fallback_character_set": device.fallback_character_set, "enabled": device.enabled,
-        "character_set": device.character_set, "host": device.host, "port": device.port, "sees": device.sees,
-        "certificate_sha256": device.certificate_sha256, "move_destinations": device.move_destinations,
-        "exception_reason": device.exception_reason,
-        "last_seen_at": _text(device.last_seen_at),
-    }  # fmt: skip
-
-
-@admin.post("/api/admin/devices")
-@route_needs(Act.ADMIN_SETTINGS, summary="A new device", body=NEW_DEVICE, answers={201: "made"})
-def add_device() -> tuple[dict[str, Any], int]:
-    body = read_json(NEW_DEVICE)
-    with write() as session:
-        device = admin_service.add_device(session, actor(), body, now())
-        return device_json(device, session.get_one(Site, device.site_id)), 201
-
-
-@admin.patch("/api/admin/devices/<ae_title>")
-@route_needs(Act.ADMIN_SETTINGS, summary="Change a device", body=DEVICE)
-def change_device(ae_title: str) -> dict[str, Any]:
-    body = read_json(DEVICE)
-    with write() as session:
-        device = admin_service.change_device(session, actor(), ae_title, body, now())
-        return device_json(device, session.get_one(Site, device.site_id))
 
 
 @admin.get("/api/admin/jobs")

@@ -26,6 +26,7 @@ from worklist.access import Actor, can_see_study
 from worklist.base.audit import WorkflowEvent
 from worklist.event_hub import EventItem
 from worklist.listen import make_inbox
+from worklist.number_vault import open_vault
 from worklist.roof import Roof, run_name
 from worklist.session_service import find_session
 from worklist.tables import Study
@@ -34,6 +35,7 @@ from worklist.web import WebServices, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
 from worklist.web_auth import SESSION_COOKIE
+from worklist.web_devices import devices
 from worklist.web_orders import orders
 from worklist.web_people import people
 from worklist.web_public import public
@@ -41,7 +43,7 @@ from worklist.web_statistics import statistics
 from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
-BLUEPRINTS = (worklist, orders, upload, public, reports, viewer, admin, people, deliveries, statistics)
+BLUEPRINTS = (worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, statistics)
 
 
 def build_web(roof: Roof, pool: SigningPool) -> Flask:
@@ -61,6 +63,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
         "verify_code": VerifyDesk(roof.db, intact).look_up, "failing_parts": partial(failing_parts, roof),
+        "vault": partial(open_vault, roof.keys_dir),
         **admin_adapters(roof),
     }  # fmt: skip
     return create_web(

@@ -58,7 +58,7 @@ def test_a_site_and_its_device_and_what_the_audit_says(roof: Roof) -> None:
     assert device is not None
     assert (site.return_ae_title, site.return_host, site.return_port) == ("P", "h.x", 104)
     assert site.signatures_by_modality == {"*": 1, "CT": 2}
-    assert (device.address_range, device.quiet_time_s, device.services) == ("10.1.2.3/32", 20, ["echo", "store"])
+    assert (device.address_range, device.quiet_time_s, device.services) == ("10.1.2.3/32", 20, ["echo", "mpps", "store", "worklist"])
     assert [tuple(row) for row in acts] == [
         ("site.add", "system", "QINGSHAN"), ("device.add", "system", "QS_CT"),
     ]  # fmt: skip

@@ -30,6 +30,7 @@ TABLE: dict[str, set[str] | str] = {
     "GET /": EVERYONE, "GET /admin": {"admin"}, "GET /api/admin/audit": {"admin"}, "GET /api/admin/deliveries": {"admin"},
     "POST /api/admin/deliveries/<int:delivery_id>/resend": {"admin"}, "GET /api/admin/devices": {"admin"},
     "POST /api/admin/devices": {"admin"}, "PATCH /api/admin/devices/<ae_title>": {"admin"},
+    "POST /api/admin/devices/<ae_title>/echo": {"admin"}, "GET /api/admin/refusals": {"admin"},
     "GET /api/admin/health": {"admin"}, "GET /api/admin/jobs": {"admin"},
     "POST /api/admin/jobs/<int:job_id>/resend": {"admin"}, "GET /api/admin/quarantine": {"admin"},
     "GET /api/admin/quarantine/<int:number>/headers": {"admin"},
