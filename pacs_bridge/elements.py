@@ -102,10 +102,36 @@ def walk_into(  # the two it fills, and where it reads
             break
         following = after(data, header, encoding)
         present.add(header.tag)
-        if header.tag in wanted and header.length != UNDEFINED:
-            values[header.tag] = bytes(data[header.start : header.start + min(header.length, _MAX_VALUE_BYTES)])
+        # Of undefined length only sequences have a value that somebody reads (``first_item``).
+        if header.tag in wanted and (header.length != UNDEFINED or header.vr in (b"SQ", b"")):
+            values[header.tag] = bytes(data[header.start : min(following, header.start + _MAX_VALUE_BYTES)])
         position = following
     return position
+
+
+def first_item(sequence: bytes, encoding: Encoding, wanted: Collection[int]) -> dict[int, bytes]:
+    """Raw values of the first item of a sequence's value; what is broken there is absent."""
+    values: dict[int, bytes] = {}
+    try:
+        item = read_header(sequence, 0, encoding)
+        end = len(sequence) if item.length == UNDEFINED else item.start + item.length
+        if item.tag == _ITEM:
+            _walk_item(values, sequence[item.start : end], encoding, wanted)
+    except Problem:
+        return values
+    return values
+
+
+def _walk_item(values: dict[int, bytes], item: bytes, encoding: Encoding, wanted: Collection[int]) -> None:
+    """Fill ``values`` from an item's elements, up to its delimiter or its end. Raises Problem."""
+    position = 0
+    while position < len(item):
+        header = read_header(item, position, encoding)
+        if header.tag == _ITEM_END:
+            return
+        position = after(item, header, encoding)
+        if header.tag in wanted:
+            values[header.tag] = item[header.start : position]
 
 
 def _at_end(data: Data, position: int) -> bool:

@@ -20,11 +20,15 @@ _TAGS = {
     "StudyDescription": 0x00081030, "SeriesDescription": 0x0008103E, "PatientName": 0x00100010,
     "PatientID": 0x00100020, "PatientBirthDate": 0x00100030, "PatientSex": 0x00100040,
     "BodyPartExamined": 0x00180015, "StudyInstanceUID": 0x0020000D, "SeriesInstanceUID": 0x0020000E,
-    "SeriesNumber": 0x00200011, "InstanceNumber": 0x00200013,
+    "SeriesNumber": 0x00200011, "InstanceNumber": 0x00200013, "ReferringPhysicianName": 0x00080090,
+    "StudyID": 0x00200010, "PerformedProcedureStepStartDate": 0x00400244,
+    "PerformedProcedureStepStartTime": 0x00400245, "RequestAttributesSequence": 0x00400275,
+    "NumberOfFrames": 0x00280008, "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100,
 }  # fmt: skip
 _WANTED = frozenset(_TAGS.values())
 _ROWS, _COLUMNS, _PIXEL_DATA, _WAVEFORM_SEQUENCE = 0x00280010, 0x00280011, 0x7FE00010, 0x54000100
 _META_TRANSFER_SYNTAX = 0x00020010
+_REQUEST_TAGS = {"ScheduledProcedureStepID": 0x00400009, "RequestedProcedureID": 0x00401001}
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 ECG_CLASSES = frozenset(_STORAGE + tail for tail in ("9.1.1", "9.1.2", "9.1.3", "9.1.4"))
@@ -41,11 +45,14 @@ TRANSFER_SYNTAXES = frozenset(uid for uid, (_, kind, *_) in UID_dictionary.items
 # PS3.5 9.1 asks for more; real devices write empty components and leading zeros. A UID is only data here.
 _UID = re.compile(r"[0-9][0-9.]*")
 _MAX_UID = 64
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
 # What the index columns hold; a longer value is refused, never cut in silence.
 _MAX_LENGTH = {
     "PatientID": 64, "PatientName": 256, "AccessionNumber": 64, "StudyDescription": 256, "SeriesDescription": 256,
     "Modality": 16, "BodyPartExamined": 64, "StationName": 64, "InstitutionName": 256,
 }  # fmt: skip
+# The same for what only queries ask for: a longer value is not indexed.
+_MOST_INDEXED = {"StudyID": 64, "ReferringPhysicianName": 256, "PatientName": 256}
 _DATE_TIMES = (
     ("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),
     ("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime"),
@@ -72,7 +79,7 @@ def extract(source: Path | bytes, *, fallback_character_set: str, zone: tzinfo) 
 def _extract(data: elements.Data, fallback: str, zone: tzinfo) -> ObjectRecord:
     transfer_syntax_uid, start = read_file_meta(data)
     found, present, cut = _read_values(data, start, transfer_syntax_uid)
-    reader = _Reader(found, fallback)
+    reader = _Reader(found, fallback, elements.encoding_of(transfer_syntax_uid))
     try:
         record = _record(reader, present, transfer_syntax_uid, zone)
     except Problem as problem:
@@ -115,9 +122,10 @@ def _read_values(
 class _Reader:
     """Values by keyword, decoded. Text that cannot be what its label says sets nothing but its own doubt."""
 
-    def __init__(self, values: dict[int, bytes], fallback: str) -> None:
+    def __init__(self, values: dict[int, bytes], fallback: str, encoding: elements.Encoding) -> None:
         self._values = values
         self._fallback = fallback
+        self._encoding = encoding
         terms = self.ascii("SpecificCharacterSet").split("\\")
         self._character_sets = tuple(term.strip() for term in terms) if any(terms) else ()
 
@@ -132,6 +140,26 @@ class _Reader:
     def line(self, keyword: str) -> str:
         """One line of text within the column's length. Raises Problem value_too_long."""
         return _fit(keyword, _printable(self.text(keyword).value.split("\\")[0]))
+
+    def indexed(self, keyword: str) -> str:
+        """One value for queries; "" where it is longer than its column."""
+        value = _printable(self.text(keyword).value.split("\\")[0])
+        return value if len(value) <= _MOST_INDEXED[keyword] else ""
+
+    def short(self, keyword: str) -> int | None:
+        """A US value."""
+        raw = self._values.get(_TAGS[keyword], b"")[:2]
+        return int.from_bytes(raw, "little" if self._encoding.little else "big") if len(raw) == 2 else None
+
+    def requested(self) -> dict[str, str]:
+        """IDs of the first Request Attributes item; "" where it has none."""
+        raw = self._values.get(_TAGS["RequestAttributesSequence"])
+        found = elements.first_item(raw, self._encoding, _REQUEST_TAGS.values()) if raw else {}
+        texts = {}
+        for keyword, tag in _REQUEST_TAGS.items():
+            value = found.get(tag, b"").rstrip(b" \0")
+            texts[keyword] = _printable(character_set.decode(value, self._character_sets, self._fallback).value)
+        return {keyword: text if len(text) <= 64 else "" for keyword, text in texts.items()}
 
     def uid(self, keyword: str, missing: str) -> str:
         """Raises Problem ``missing`` or invalid_uid."""
@@ -166,6 +194,7 @@ def _record(reader: _Reader, present: frozenset[int], transfer_syntax_uid: str, 
     sop_class_uid = reader.uid("SOPClassUID", "missing_sop_class_uid")
     name = reader.text("PatientName")
     sex = reader.ascii("PatientSex").upper()
+    requested = reader.requested()
     return ObjectRecord(
         patient_id=reader.line("PatientID") or None,
         patient_name=_fit("PatientName", _printable(character_set.person_name(name.value))),
@@ -189,6 +218,21 @@ def _record(reader: _Reader, present: frozenset[int], transfer_syntax_uid: str, 
         is_displayable=_is_displayable(sop_class_uid, present),
         station_name=reader.line("StationName"),
         institution_name=reader.line("InstitutionName"),
+        patient_name_sent=reader.indexed("PatientName"),
+        study_date=plain_date(reader.ascii("StudyDate")),
+        study_time=plain_time(reader.ascii("StudyTime")),
+        study_id=reader.indexed("StudyID"),
+        referring_physician_name=reader.indexed("ReferringPhysicianName"),
+        series_date=plain_date(reader.ascii("SeriesDate")),
+        series_time=plain_time(reader.ascii("SeriesTime")),
+        performed_start_date=plain_date(reader.ascii("PerformedProcedureStepStartDate")),
+        performed_start_time=plain_time(reader.ascii("PerformedProcedureStepStartTime")),
+        requested_procedure_id=requested["RequestedProcedureID"],
+        scheduled_step_id=requested["ScheduledProcedureStepID"],
+        rows=reader.short("Rows"),
+        columns=reader.short("Columns"),
+        bits_allocated=reader.short("BitsAllocated"),
+        number_of_frames=reader.integer("NumberOfFrames"),
     )
 
 
@@ -205,6 +249,18 @@ def parse_date(value: str) -> date | None:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])) if re.fullmatch(r"\d{8}", digits) else None
     except ValueError:
         return None
+
+
+def plain_date(value: str) -> str:
+    """A DA value as YYYYMMDD, "" where it is none."""
+    day = parse_date(value)
+    return f"{day.year:04}{day.month:02}{day.day:02}" if day is not None else ""
+
+
+def plain_time(value: str) -> str:
+    """A TM value (also the old 10:30:00 form) as HH[MM[SS[.F]]], "" where it is none."""
+    text = value.replace(":", "")
+    return text if _TIME.fullmatch(text) else ""
 
 
 def _acquired_at(ascii_value: Callable[[str], str], zone: tzinfo) -> datetime | None:

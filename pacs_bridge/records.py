@@ -34,6 +34,23 @@ class ObjectRecord:
     is_displayable: bool  # carries pixels or a waveform that a page can draw
     station_name: str = ""
     institution_name: str = ""  # a label only: the site is known by its device
+    # What queries ask for beyond that. Dates and times as DICOM writes them (YYYYMMDD, HHMMSS.F), "" where absent or
+    # none; text longer than its column is "" too, because no object is refused for it.
+    patient_name_sent: str = ""  # all groups and components: Zheng^Liqun=郑^立群
+    study_date: str = ""
+    study_time: str = ""
+    study_id: str = ""
+    referring_physician_name: str = ""
+    series_date: str = ""
+    series_time: str = ""
+    performed_start_date: str = ""
+    performed_start_time: str = ""
+    requested_procedure_id: str = ""  # of the first Request Attributes item
+    scheduled_step_id: str = ""
+    rows: int | None = None
+    columns: int | None = None
+    bits_allocated: int | None = None
+    number_of_frames: int | None = None
 
 
 class Problem(Exception):  # a finding about an object, carried as a value as often as raised

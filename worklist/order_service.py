@@ -12,7 +12,7 @@ from worklist import store, triage
 from worklist.access import Actor, Refused
 from worklist.base import audit
 from worklist.order import Match, OrderFacts, accession_number, match
-from worklist.person import identity_key, name_initials, name_pinyin
+from worklist.person import identity_key, name_alphabetic, name_initials, name_pinyin
 from worklist.shown import order_json
 from worklist.tables import Order, Patient, Site, Study, Workitem
 from worklist.uid import new_uid
@@ -61,16 +61,20 @@ def find_or_add_patient(
     sex: str | None,
     birth_date: date | None,
     doubtful: bool = False,
+    name_sent: str = "",
 ) -> Patient:
-    """The person with this identity key at this site, made if new."""
+    """The person with this identity key at this site, made if new. ``name_sent``: the name as an object wrote it."""
     patient = store.patient_by_key(session, site_id, key)
     if patient is None:
         patient = Patient(
             site_id=site_id, identity_key=key, patient_id=patient_id, name=name, sex=sex, birth_date=birth_date,
             name_pinyin=name_pinyin(name), name_initials=name_initials(name), name_is_doubtful=doubtful,
+            name_sent=name_sent, name_alphabetic=name_alphabetic(name_sent),
         )  # fmt: skip
         session.add(patient)
         session.flush()
+    elif name_sent and not patient.name_sent:  # known by an order until now
+        patient.name_sent, patient.name_alphabetic = name_sent, name_alphabetic(name_sent)
     return patient
 
 

@@ -49,6 +49,11 @@ def name_initials(name: str) -> str:
     return (first + "".join(syllables[0] for syllables in letters)).casefold()[:64]
 
 
+def name_alphabetic(name_sent: str) -> str:
+    """The first group of a name as DICOM writes it, to search by: zheng^liqun."""
+    return name_sent.split("=", maxsplit=1)[0].strip(" ^").casefold()[:256]
+
+
 def _parted(name: str) -> tuple[str, str]:
     """A surname of the table, and what follows; ("", name) for every other name."""
     for length in (2, 1):

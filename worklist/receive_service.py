@@ -166,6 +166,7 @@ def _new_study(
     patient = find_or_add_patient(
         session, sender.site_id, _identity_key(record), patient_id=record.patient_id, name=record.patient_name,
         sex=record.patient_sex, birth_date=record.patient_birth_date, doubtful=record.patient_name_is_doubtful,
+        name_sent=record.patient_name_sent,
     )  # fmt: skip
     study = Study(
         study_instance_uid=record.study_instance_uid, site_id=sender.site_id, patient_pk=patient.id,
@@ -173,6 +174,8 @@ def _new_study(
         body_part=record.body_part, description=record.study_description or record.series_description,
         acquired_at=record.acquired_at, input_readiness=InputReadiness.INCOMPLETE, received_at=now,
         last_received_at=now, quiet_time_s=sender.quiet_time_s, progress_told_at=now,
+        study_date=record.study_date, study_time=record.study_time, study_id_sent=record.study_id,
+        referring_physician_name=record.referring_physician_name,
     )  # fmt: skip
     session.add(study)
     session.flush()
@@ -233,6 +236,9 @@ def _add_instance(
         series = Series(
             study_id=study.id, series_instance_uid=record.series_instance_uid, modality=record.modality,
             number=record.series_number, description=record.series_description, body_part=record.body_part,
+            series_date=record.series_date, series_time=record.series_time,
+            performed_start_date=record.performed_start_date, performed_start_time=record.performed_start_time,
+            requested_procedure_id=record.requested_procedure_id, scheduled_step_id=record.scheduled_step_id,
         )  # fmt: skip
         session.add(series)
         session.flush()
@@ -241,6 +247,8 @@ def _add_instance(
         transfer_syntax_uid=record.transfer_syntax_uid, number=record.instance_number, blob_key=received.blob_key,
         digest=received.digest, size_bytes=received.size_bytes, received_at=now,
         association_id=received.association_id, derived_state="pending" if record.is_displayable else "none",
+        rows=record.rows, columns=record.columns, bits_allocated=record.bits_allocated,
+        number_of_frames=record.number_of_frames,
     )  # fmt: skip
     session.add(instance)
     session.flush()

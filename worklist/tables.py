@@ -114,7 +114,7 @@ class Order(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
-_NOT_EMPTY = text("n_instances > 0")
+_NOT_EMPTY: dict[str, Any] = dict.fromkeys(("sqlite_where", "postgresql_where"), text("n_instances > 0"))
 
 
 class Study(Base):
@@ -153,9 +153,9 @@ class Study(Base):
     # Queries go newest first (``query_store``), over what has a visible instance.
     __table_args__ = (
         Index("ix_study_waiting", "input_readiness", "last_received_at"),
-        Index("ix_study_newest", "study_date", "id", "site_id", "kind", sqlite_where=_NOT_EMPTY, postgresql_where=_NOT_EMPTY),
-        Index("ix_study_newest_of_site", "site_id", "study_date", "id", sqlite_where=_NOT_EMPTY, postgresql_where=_NOT_EMPTY),
-    )  # fmt: skip
+        Index("ix_study_newest", "study_date", "id", "site_id", "kind", **_NOT_EMPTY),
+        Index("ix_study_newest_of_site", "site_id", "study_date", "id", **_NOT_EMPTY),
+    )
 
 
 class Series(Base):
