@@ -7,6 +7,13 @@ STATUSES = (
     "receiving", "waiting", "reading", "to_verify", "returned_for_edit",
     "final", "delivered", "opened", "acknowledged", "cancelled",
 )  # fmt: skip
+# In which states of a workitem each word can stand.
+STATES_OF_STATUS = {
+    "receiving": ("SCHEDULED",), "waiting": ("SCHEDULED",), "reading": ("IN PROGRESS",),
+    "to_verify": ("SCHEDULED", "IN PROGRESS", "COMPLETED"), "returned_for_edit": ("SCHEDULED", "IN PROGRESS"),
+    "final": ("COMPLETED",), "delivered": ("COMPLETED",), "opened": ("COMPLETED",), "acknowledged": ("COMPLETED",),
+    "cancelled": ("CANCELED",),
+}  # fmt: skip
 SIGNED_STATUSES = ("final", "delivered", "opened", "acknowledged")
 
 

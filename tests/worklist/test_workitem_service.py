@@ -19,7 +19,7 @@ from worklist.access import Refused
 from worklist.base.audit import AuditEvent, WorkflowEvent
 from worklist.base.db import Database
 from worklist.items_store import STATUS, BadCursor, ItemFilter
-from worklist.status import SIGNED_STATUSES, status
+from worklist.status import SIGNED_STATUSES, STATES_OF_STATUS, STATUSES, status
 from worklist.study import InputReadiness
 from worklist.tables import Order, Study, Workitem
 from worklist.triage import PRIORITIES
@@ -236,6 +236,21 @@ def test_the_status_in_sql_is_the_status_of_the_domain(county: Township, folder:
                 select(STATUS).select_from(Workitem).join(Study, Study.id == Workitem.study_id)
             )
             assert found == status(state, step, readiness, report_status), (state, step, readiness, report_status)
+
+
+def test_a_status_is_looked_up_by_the_states_it_can_stand_in(county: Township, folder: Path) -> None:
+    for state, step, readiness, report_status in itertools.product(
+        WorkitemState, WorkitemStep, InputReadiness, REPORT_STATUSES
+    ):
+        assert state in STATES_OF_STATUS[status(state, step, readiness, report_status)]
+    assert set(STATES_OF_STATUS) == set(STATUSES)
+    item = work(county, folder)
+    assert [row["status"] for row in listed(county, "radiologist", status=("waiting", "reading"))] == ["waiting"]
+    with county.roof.db.write() as session:
+        session.execute(update(Workitem).values(state="CANCELED"))
+    rows = listed(county, "radiologist", status=("cancelled",))
+    assert [(row["workitem_uid"], row["status"]) for row in rows] == [(item.workitem_uid, "cancelled")]
+    assert listed(county, "radiologist") == listed(county, "radiologist", status=("nonsense",)) == []
 
 
 def test_the_transaction_uid_is_in_no_list(county: Township, folder: Path) -> None:
