@@ -9,18 +9,19 @@ from worklist.access import KINDS, ROLES_OF_OWN_KINDS, ROLES_OF_OWN_SITE, Act, A
 from worklist.tables import BreakGlass, Study
 
 
-def visible_studies(actor: Actor, now: datetime) -> ColumnElement[bool]:
+def visible_studies(actor: Actor, now: datetime, of: type[Study] = Study) -> ColumnElement[bool]:
     """The where-clause on Study that keeps what ``actor`` may see at ``now``.
 
-    ``select(Study).where(visible_studies(actor, now))``; also right in any query that joins Study.
+    ``select(Study).where(visible_studies(actor, now))``; also right in any query that joins Study, or with
+    ``of`` an alias of it.
     """
     clauses: list[ColumnElement[bool]] = []
     if actor.role in ROLES_OF_OWN_SITE:
-        clauses.append(Study.site_id == actor.site_id)
+        clauses.append(of.site_id == actor.site_id)
     if actor.role in ROLES_OF_OWN_KINDS:
-        clauses.append(Study.kind.in_(sorted(actor.kinds & set(KINDS))))
+        clauses.append(of.kind.in_(sorted(actor.kinds & set(KINDS))))
     if may(actor, Act.BREAK_GLASS_USE):
-        clauses.append(Study.id.in_(select(BreakGlass.study_id).where(_unexpired(actor, now))))
+        clauses.append(of.id.in_(select(BreakGlass.study_id).where(_unexpired(actor, now))))
     return or_(*clauses) if clauses else false()
 
 

@@ -14,6 +14,7 @@ from worklist import triage
 from worklist.access import Actor
 from worklist.access_store import visible_studies
 from worklist.account_tables import Account
+from worklist.person_store import same_person
 from worklist.shown import order_json, patient_json
 from worklist.status import SIGNED_STATUSES, STATES_OF_STATUS, status
 from worklist.tables import Order, Patient, Quarantine, Site, Study, Workitem
@@ -72,20 +73,25 @@ def _conflicts() -> ColumnElement[int]:
     )
 
 
-def _priors() -> ColumnElement[int]:
+def _priors(actor: Actor | None, now: datetime | None) -> ColumnElement[int]:
+    """Earlier studies of the person that ``actor`` may see; without one, those of the same patient of the site."""
     other = aliased(Study)
+    if actor is not None and now is not None:
+        is_prior = and_(same_person(Study.patient_pk, other.patient_pk), visible_studies(actor, now, other))
+    else:
+        is_prior = other.patient_pk == Study.patient_pk
     return (
         select(func.count(other.id))
-        .where(other.patient_pk == Study.patient_pk, other.id != Study.id, other.received_at <= Study.received_at)
+        .where(is_prior, other.id != Study.id, other.n_instances > 0, other.received_at <= Study.received_at)
         .correlate(Study)
         .scalar_subquery()
     )
 
 
-def base_query() -> Select[*tuple[Any, ...]]:
-    """Everything an item shows, without any condition."""
+def base_query(actor: Actor | None = None, now: datetime | None = None) -> Select[*tuple[Any, ...]]:
+    """Everything an item shows, without any condition; priors as far as ``actor`` sees at ``now``."""
     return (
-        select(Workitem, Study, Patient, Site, Order, Assigned.name, Claimed.name, _conflicts(), _priors())
+        select(Workitem, Study, Patient, Site, Order, Assigned.name, Claimed.name, _conflicts(), _priors(actor, now))
         .join(Study, Study.id == Workitem.study_id)
         .join(Patient, Patient.id == Study.patient_pk)
         .join(Site, Site.id == Study.site_id)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from worklist.account_tables import Account
 from worklist.person_tables import PatientNumber, PersonLink, PersonProposal
 from worklist.tables import Patient, Site, Study
 
@@ -89,8 +90,34 @@ def same_person(patient_pk: ColumnElement[int] | Any, other_pk: ColumnElement[in
         select(theirs.patient_pk)
         .join(mine, mine.person_id == theirs.person_id)
         .where(mine.patient_pk == patient_pk, mine.undone_at.is_(None), theirs.undone_at.is_(None))
+        .correlate_except(mine, theirs)
     )
     return or_(other_pk == patient_pk, other_pk.in_(linked))
+
+
+def ties(session: Session, patient_pk: int, others: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Why each of ``others`` is the same person as this patient: how, by whom, since when, on which grounds.
+
+    Nothing for the patient's own row, which needs no reason. Of the two links the later one made them one.
+    """
+    own = current_link(session, patient_pk)
+    if own is None:
+        return {}
+    rows = session.execute(
+        select(PersonLink, Account.name)
+        .outerjoin(Account, Account.id == PersonLink.linked_by)
+        .where(PersonLink.person_id == own.person_id, PersonLink.undone_at.is_(None))
+    ).all()
+    names = {link.id: name for link, name in rows}
+    found = {}
+    for link, _ in rows:
+        if link.patient_pk in others and link.patient_pk != patient_pk:
+            later = max(own, link, key=lambda one: one.id)
+            found[link.patient_pk] = {
+                "how": later.how, "reasons": later.reasons, "score": later.score,
+                "by": names[later.id], "at": later.linked_at.isoformat(),
+            }  # fmt: skip
+    return found
 
 
 def with_site(session: Session, patient_pks: Collection[int]) -> dict[int, tuple[Patient, Site]]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
-from worklist import store, triage
+from worklist import person_service, store, triage
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
 from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
@@ -83,9 +83,11 @@ def file_object(
     if problem_code := _misfit(session, sender, record, study):
         ours = study if study is not None and study.site_id == sender.site_id else None
         return quarantine(session, sender, received, problem_code, now, study_id=ours.id if ours else None)
-    if study is None:
-        study = _new_study(session, sender, record, received, zone, now)
-    _add_instance(session, study, received, record, now)
+    is_new = study is None
+    study = study or _new_study(session, sender, record, received, zone, now)
+    instance = _add_instance(session, study, received, record, now)
+    if is_new:
+        person_service.promise_index(session, study.patient_pk, now, instance.id)
     _note_arrival(session, study, sender, now, signed_statuses)
     return Filed("filed", study_id=study.id)
 

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from worklist import triage
+from worklist import id_number, triage
 from worklist.person import age_text
 from worklist.tables import Order, Patient
 
@@ -34,7 +34,7 @@ def patient_json(patient: Patient, on: date) -> dict[str, Any]:
         "name": patient.name,
         "name_pinyin": patient.name_pinyin,
         "name_is_doubtful": patient.name_is_doubtful,
-        "patient_id": patient.patient_id,
+        "patient_id": id_number.shown(patient.patient_id) if patient.patient_id else None,
         "sex": patient.sex,
         "birth_date": patient.birth_date.isoformat() if patient.birth_date else None,
         "age": {"value": age[0], "unit": age[1]} if age else None,

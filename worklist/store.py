@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from worklist.person_store import same_person
 from worklist.tables import (
     Association,
     Device,
@@ -182,17 +183,18 @@ def instances_of_study(session: Session, study_id: int) -> Sequence[Instance]:
     ).all()
 
 
-def priors_of_study(session: Session, study: Study, most: int = 20) -> Sequence[Study]:
-    """Earlier studies of the same person at the same site, newest first.
+def priors_of_study(session: Session, study: Study, sees: ColumnElement[bool], most: int = 20) -> Sequence[Study]:
+    """Earlier studies of the same person, newest first, as far as ``sees`` (a condition on Study) lets see.
 
-    ``patient_pk`` is one person of one site (``worklist.person.identity_key``), so another township's
-    patient with the same ID never appears here.
+    The same person: the same patient of the same site, or patients linked in the person index; another
+    township's patient with the same ID alone never appears here.
     """
     moment = func.coalesce(Study.acquired_at, Study.received_at)
     own = study.acquired_at or study.received_at
     return session.scalars(
         select(Study)
-        .where(Study.patient_pk == study.patient_pk, Study.id != study.id)
+        .where(same_person(study.patient_pk, Study.patient_pk), Study.id != study.id, sees)
+        .where(Study.n_instances > 0)  # one whose every image was rejected shows nothing
         .where(or_(moment < own, and_(moment == own, Study.id < study.id)))
         .order_by(moment.desc())
         .limit(most)

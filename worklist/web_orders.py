@@ -5,9 +5,10 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from worklist import order_service
+from worklist import id_number, order_service, person_service
 from worklist.access import Act, Refused
 from worklist.access_store import visible_study
+from worklist.id_number import IdNumber
 from worklist.shown import order_json
 from worklist.study import modality_of
 from worklist.tables import Patient
@@ -16,6 +17,7 @@ from worklist.web import (
     Field,
     WebError,
     actor,
+    adapter,
     now,
     read,
     read_json,
@@ -28,12 +30,14 @@ from worklist.web import (
 
 orders = Blueprint("orders", __name__)
 
-register_codes({"order_not_found": 404, "order_taken": 409})
+register_codes({"order_not_found": 404, "order_taken": 409, "id_number_invalid": 422})
 
 PATIENT = {
     "name": Field(str, max_len=64, min_len=1), "patient_id": Field(str, False, 64, nullable=True),
     "sex": Field(str, False, choices={"M", "F", "O"}, nullable=True),
     "birth_date": Field(str, False, 10, nullable=True),
+    # 身份证号 or 电子健康卡 number: kept sealed, never shown whole again.
+    "id_number": Field(str, False, 80, nullable=True),
 }  # fmt: skip
 ORDER = {
     "site": Field(str, False, 32), "patient": Field(dict, nested=PATIENT),
@@ -60,9 +64,23 @@ def create_order() -> tuple[dict[str, Any], int]:
         priority=body.get("priority", "routine"), pathway=body.get("pathway"),
         requesting_doctor=body.get("requesting_doctor", ""),
     )  # fmt: skip
+    number = _id_number(patient.get("id_number"))
     with write() as session:
         order = order_service.create_order(session, actor(), wanted, zone=services().settings.zone, now=now())
+        if number is not None:
+            person_service.keep_numbers(session, adapter("vault")(), order.patient_pk, [number], "order", now())
+        person_service.promise_index(session, order.patient_pk, now())
         return {"order_uid": order.order_uid, "accession_number": order.accession_number}, 201
+
+
+def _id_number(text: str | None) -> IdNumber | None:
+    """Raises WebError(422, "id_number_invalid") for what is no such number, or one with a wrong digit in it."""
+    if not (text or "").strip():
+        return None
+    number = id_number.read(text or "")
+    if number is None or not number.is_valid:
+        raise WebError(422, "id_number_invalid", field="patient.id_number")  # the number itself is not echoed
+    return number
 
 
 def own_site(code: str | None) -> None:

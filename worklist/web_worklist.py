@@ -8,9 +8,9 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from worklist import items_store, status, store, workitem_service
+from worklist import items_store, person_store, status, store, workitem_service
 from worklist.access import Act
-from worklist.access_store import visible_study
+from worklist.access_store import visible_studies, visible_study
 from worklist.account_tables import Account
 from worklist.items_store import BadCursor, ItemFilter
 from worklist.shown import order_json, patient_json
@@ -148,7 +148,7 @@ def one_item(uid: str) -> dict[str, Any]:
             "reason": workitem.reason,
             "replaced_by": session.scalar(select(Workitem.workitem_uid).where(Workitem.replaces == uid)),
             "study": study_json(session, study),
-            "priors": [prior_json(session, prior) for prior in store.priors_of_study(session, study)],
+            "priors": priors_json(session, study),
             "conflicts": [
                 {"reason": row.reason, "received_at": row.received_at.isoformat(), "source": row.source,
                  "seen": row.seen_at is not None}
@@ -198,9 +198,18 @@ def _series_json(row: Series, instances: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def priors_json(session: Any, study: Study) -> list[dict[str, Any]]:
+    """Earlier studies of the person that the actor may see, each with its site and why it is the same person."""
+    priors = store.priors_of_study(session, study, visible_studies(actor(), now()))
+    ties = person_store.ties(session, study.patient_pk, {prior.patient_pk for prior in priors})
+    return [prior_json(session, prior) | {"same_person": ties.get(prior.patient_pk)} for prior in priors]
+
+
 def prior_json(session: Any, prior: Study) -> dict[str, Any]:
     """An earlier study of the same person, with its report's impression where one is published."""
+    site = session.get_one(Site, prior.site_id)
     return {
+        "originating_site": {"code": site.code, "name": site.name_zh, "name_en": site.name_en},
         "study_instance_uid": prior.study_instance_uid,
         "modality": prior.modality,
         "description": prior.description,

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from worklist.base import audit, outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
 from worklist.base.seal import seal
+from worklist.person_work import index_person
 from worklist.ready import tell_ready
 from worklist.retry import GiveUp, Retry, code_of, next_attempt
 from worklist.roof import Roof
@@ -164,8 +166,9 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
         Tick("forget", TICKS_S["forget"], forget),
     ]
     return Worker(
-        roof.db, {"derive": handlers.derive, "deliver": handlers.deliver}, roof.now, ticks=ticks, n_threads=6,
-        limits={"derive": 2, "deliver": 4},
+        roof.db,
+        {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof)},
+        roof.now, ticks=ticks, n_threads=6, limits={"derive": 2, "deliver": 4, "index_person": 1},
     )  # fmt: skip
 
 

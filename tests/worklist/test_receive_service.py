@@ -12,7 +12,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.uid import UID, JPEGLSLossless, RLELossless, generate_uid
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, true, update
 
 from pacs_bridge.compare import same_content
 from reports import service
@@ -236,7 +236,7 @@ def test_one_patient_id_at_two_sites_is_two_people(county: Township, folder: Pat
     with county.roof.db.read() as session:
         people = session.scalars(select(Patient)).all()
         studies = session.scalars(select(Study).order_by(Study.id)).all()
-        priors = [[prior.id for prior in store.priors_of_study(session, study)] for study in studies]
+        priors = [[prior.id for prior in store.priors_of_study(session, study, true())] for study in studies]
     assert len(people) == 2
     assert priors == [[], [studies[0].id], []]
 
