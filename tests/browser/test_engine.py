@@ -355,6 +355,16 @@ def test_a_length_says_by_what_right_it_is_in_millimetres(
     until(page, "document.querySelectorAll('.mark').length === 0")
 
 
+def test_a_decoder_that_did_not_come_is_asked_for_again(page: Page, frontend: Frontend, tmp_path: Path) -> None:
+    publish(frontend, tmp_path, stack(tmp_path, 1))
+    page.route("**/openjph*.wasm", lambda route: route.abort())
+    open_study(page, "document.querySelector('canvas')?.dataset.quality === 'failed'")
+    assert "未能启动解码器" in page.locator(".viewport .state").inner_text()
+    page.unroute_all()
+    page.locator(".viewport .state button").click()
+    until(page, LOSSLESS)
+
+
 def test_an_ecg_sheet_has_its_size_in_millimetres(page: Page, frontend: Frontend, tmp_path: Path) -> None:
     until(page, "'EcgSheet' in window")
     sizes = page.evaluate(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 from pydicom.uid import generate_uid
 
 from tests.browser.test_reader_pages import DR, LOSSLESS, SIGN, claimed, read_path, saved_sections, send_dr, write
@@ -102,83 +102,6 @@ def test_work_is_given_back_and_given_on(product: Product, open_page: Any, tmp_p
     expect(other.locator(".row.item", has_text="康文娟")).to_contain_text("派给我")
     open_row(other, "康文娟")
     expect(other.locator("#findings")).to_have_value(TEXT["findings"], timeout=10_000)
-
-
-def give_back(page: Page) -> None:
-    page.click("#more-actions")
-    page.locator("#more-menu").get_by_text("放弃领取").click()
-
-
-class Held:
-    """Requests that wait until they are let go."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.routes: list[Route] = []
-        self.is_open = False
-        page.route(address, self.hold)
-
-    def hold(self, route: Route) -> None:
-        if self.is_open:
-            route.continue_()
-        else:
-            self.routes.append(route)
-
-    def let_go(self) -> None:
-        self.is_open = True
-        for route in self.routes:
-            route.continue_()
-
-
-def test_what_is_pressed_before_the_page_knows_its_work_waits(product: Product, open_page: Any, tmp_path: Path) -> None:
-    item = drafted(product, send_dr(product, tmp_path, "邱淑华", "QS-512"))
-    page = open_page("radiologist")
-    held = Held(page, f"**/api/workitems/{item['workitem_uid']}")
-    page.goto(product.url + read_path(item))
-    expect(page.locator("#report-panel")).to_be_visible()
-    expect(page.locator("#more-actions")).to_be_hidden()
-    page.keyboard.press("Control+Enter")
-    held.let_go()
-    expect(page.locator(".dialog iframe")).to_be_visible(timeout=15_000)
-    page.keyboard.press("Escape")
-    page.keyboard.press("F7")
-    expect(page.locator(".toast.info")).to_contain_text("此检查现在不能这样操作")
-    give_back(page)
-    expect(page.locator(".dialog .consequence")).to_contain_text("草稿保留")
-
-
-def test_what_keeps_a_text_from_being_saved_is_said_and_the_action_goes_on(product: Product, open_page: Any, tmp_path: Path) -> None:
-    item = drafted(product, send_dr(product, tmp_path, "常玉珍", "QS-513"))
-    page = open_page("radiologist", read_path(item))
-    consequence = page.locator(".dialog .consequence")
-    address = f"**/api/workitems/{item['workitem_uid']}/report"
-    page.route(address, lambda route: route.abort())
-    write(page, "两肺纹理清晰。")
-    for _ in range(2):
-        give_back(page)
-        expect(page.locator(".toast.error")).to_contain_text("保存失败，内容仍在本页服务器无响应")
-        expect(page.locator(".toast.error")).to_have_count(1)
-        expect(page.locator(".dialog")).to_have_count(0)
-    page.unroute_all()
-    held = Held(page, address)
-    give_back(page)
-    until(lambda: page.wait_for_timeout(50) or held.routes, 5, "the saving")
-    page.fill("#findings", "两肺纹理清晰，心影不大。")  # typed while the text before it is on its way
-    held.let_go()
-    expect(consequence).to_contain_text("草稿保留")
-    expect(page.locator(".toast.error")).to_have_count(0)
-    assert saved_sections(product, item)["findings"] == "两肺纹理清晰，心影不大。"
-    page.keyboard.press("Escape")
-    version = item_of(product, item)["report"]["version"]
-    theirs = {"template": "dr-chest", "sections": TEXT, "version": version}
-    page.route(f"**/api/workitems/{item['workitem_uid']}", lambda route: route.abort())  # the event of it comes too late
-    product.api("radiologist").put(f"/api/workitems/{item['workitem_uid']}/report", theirs)
-    page.fill("#findings", "两肺纹理清晰，心影增大。")
-    page.unroute_all()
-    give_back(page)
-    expect(consequence).to_contain_text("别处")
-    page.locator('.dialog [type="submit"]').click()
-    expect(consequence).to_contain_text("草稿保留")
-    assert saved_sections(product, item)["findings"] == "两肺纹理清晰，心影增大。"
 
 
 def test_five_wrong_pins_lock_signing(product: Product, open_page: Any, tmp_path: Path) -> None:

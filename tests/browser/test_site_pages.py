@@ -1,7 +1,6 @@
 """The pages of a site and of its administration in Chromium, on the running product with real files."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,54 +8,15 @@ from zoneinfo import ZoneInfo
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pydicom.uid import generate_uid
 
-from tests.browser.chromium import ARGUMENTS, CHROMIUM
 from tests.peers.data import shared_data
 from tests.peers.dcmtk import storescp, storescu
-from tests.peers.product import PASSWORD, Product, running_product, until
+from tests.peers.product import PASSWORD, Product, until
 from tests.scenarios.test_api_loop import arrived, read_and_sign, relabel
 
 DR = ("dicom", "dr", "RG3_J2KR.dcm")
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with running_product(tmp_path_factory.mktemp("product")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(product: Product, browser: Browser) -> Iterator[Any]:
-    """``open_page(username)``: that person's page after the log-in; errors of the scripts fail the test."""
-    errors: list[str] = []
-    contexts = []
-
-    def enter(username: str) -> Page:
-        context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="zh-CN")
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{product.url}/login")
-        page.fill("#username", username)
-        page.fill("#password", PASSWORD)
-        page.click("#login-submit")
-        page.wait_for_url(lambda url: "/login" not in url)
-        return page
-
-    yield enter
-    for context in contexts:
-        context.close()
-    assert errors == []
 
 
 def send_dr(product: Product, folder: Path, name: str, patient_id: str, **changes: Any) -> str:

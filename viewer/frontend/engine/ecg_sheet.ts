@@ -1,21 +1,10 @@
 /** An ECG drawn in millimetres (an SVG whose viewBox is mm), fitted to the width or at true size, moved and enlarged. */
+import { t } from "../i18n.ts";
 
 export type SheetScale = "fit" | "true" | "free";
 
-/** A CSS millimetre is nominal; the true one is known only after somebody held a ruler to the screen. */
+/** A CSS millimetre is nominal: nobody has held a ruler to this screen. */
 const NOMINAL_PX_PER_MM = 96 / 25.4;
-
-let calibratedPxPerMm: number | null = null;
-
-/** Kept in memory only: another screen of the same computer needs another number. */
-export function calibrate(pxPerMm: number | null): void {
-  if (pxPerMm !== null && !(pxPerMm > 0.5 && pxPerMm < 50)) throw new RangeError("pxPerMm");
-  calibratedPxPerMm = pxPerMm;
-}
-
-export function isCalibrated(): boolean {
-  return calibratedPxPerMm !== null;
-}
 
 export class EcgSheet {
   scale: SheetScale = "fit";
@@ -38,12 +27,12 @@ export class EcgSheet {
     return this.#drawing;
   }
 
-  /** Takes the drawing's text; raises `ecg_drawing` where it is no SVG with a viewBox. */
+  /** Takes the drawing's text; throws where it is no SVG with a viewBox. */
   show(text: string): void {
     const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
     const box = (parsed.getAttribute("viewBox") ?? "").trim().split(/[\s,]+/).map(Number);
     const [, , width = 0, height = 0] = box;
-    if (parsed.localName !== "svg" || !(width > 0 && height > 0)) throw new Error("ecg_drawing");
+    if (parsed.localName !== "svg" || !(width > 0 && height > 0)) throw new Error(t("engine.why.frame_damaged"));
     for (const script of parsed.querySelectorAll("script, foreignObject")) script.remove();
     this.#drawing = document.importNode(parsed, true) as unknown as SVGSVGElement;
     this.#size = { width, height };
@@ -57,8 +46,7 @@ export class EcgSheet {
   }
 
   trueSize(): void {
-    // Screen pixels, not CSS pixels, are what was calibrated at this zoom of the browser.
-    this.#apply("true", calibratedPxPerMm ?? NOMINAL_PX_PER_MM);
+    this.#apply("true", NOMINAL_PX_PER_MM);
   }
 
   /** Enlarges around a point of the element (CSS pixels); its middle when absent. */

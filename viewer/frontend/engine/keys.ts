@@ -48,6 +48,11 @@ export function isTextField(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 
+/** Enter and Space belong to a button or a link that has the focus. */
+export function pressesButton({ code, target }: KeyboardEvent): boolean {
+  return (code === "Enter" || code === "NumpadEnter" || code === "Space") && target instanceof Element && target.closest("button, a, summary") !== null;
+}
+
 export function perform(viewport: Viewport, action: Action): void {
   if (typeof action === "object") {
     if ("tool" in action) viewport.setTool(action.tool);
@@ -75,7 +80,7 @@ export function bindImageKeys(active: () => Viewport | null, table: KeyTable = i
   document.addEventListener("keydown", (event) => {
     const viewport = active();
     const action = isTextField(event.target) || event.defaultPrevented ? null : actionOf(event, table);
-    if (!viewport || !action) return;
+    if (!viewport || !action || pressesButton(event)) return;
     event.preventDefault();
     if (!event.repeat || (typeof action === "object" && "scroll" in action)) perform(viewport, action);
   }, options);

@@ -1,24 +1,33 @@
-/** The measurements of a viewport, drawn over its picture as SVG. */
+/** The measurements of a study, and how a viewport draws its own over its picture as SVG. */
 import type { Slice } from "./display.ts";
 import { svg } from "./dom.ts";
 import type { Matrix, Point } from "./geometry.ts";
 import { drawMark, type Measurement, measureLength } from "./marks.ts";
 
-export class MarkLayer {
-  readonly root = svg("svg", { class: "marks" });
+/** Numbered in the order of drawing; viewports that share them show the same marks of the same picture. */
+export class Marks {
   readonly list: Measurement[] = [];
   /** The one a key removes and a report inserts. */
   active: string | null = null;
   #nextNumber = 1;
+  readonly #listeners = new Set<() => void>();
 
-  constructor(private readonly onChange: () => void) {}
+  /** Gives back how to stop. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
 
   addLength(slice: Slice, points: [Point, Point]): string {
     const number = this.#nextNumber++;
     const id = crypto.randomUUID?.() ?? `${Date.now()}-${number}`;
     this.list.push(measureLength(id, number, slice, points));
     this.active = id;
-    this.onChange();
+    this.#changed();
     return id;
   }
 
@@ -27,7 +36,7 @@ export class MarkLayer {
     const mark = this.list[at];
     if (!mark) return;
     this.list[at] = measureLength(id, mark.number, slice, points);
-    this.onChange();
+    this.#changed();
   }
 
   remove(id: string): void {
@@ -37,24 +46,23 @@ export class MarkLayer {
     // Only the newest number is given again: the report may name the others.
     if (removed?.number === this.#nextNumber - 1) this.#nextNumber--;
     if (this.active === id) this.active = null;
-    this.onChange();
+    this.#changed();
   }
 
   removeActive(): void {
     if (this.active) this.remove(this.active);
   }
+}
 
-  /** Measurements saved earlier, of any slice. */
-  set(marks: readonly Measurement[]): void {
-    this.list.splice(0, this.list.length, ...marks);
-    this.#nextNumber = 1 + Math.max(0, ...marks.map((mark) => mark.number));
-    this.onChange();
-  }
+export class MarkLayer {
+  readonly root = svg("svg", { class: "marks" });
+
+  constructor(private readonly marks: Marks) {}
 
   draw(slice: Slice | null, matrix: Matrix | null, ratio: number): void {
     const uid = slice?.instance.sop_instance_uid;
-    const here = this.list.filter((mark) => mark.sop_instance_uid === uid && mark.frame_number === slice?.frame_number);
+    const here = this.marks.list.filter((mark) => mark.sop_instance_uid === uid && mark.frame_number === slice?.frame_number);
     if (here.length === 0 && !this.root.firstChild) return;
-    this.root.replaceChildren(...(matrix ? here.map((mark) => drawMark(mark, mark.id === this.active, matrix, ratio)) : []));
+    this.root.replaceChildren(...(matrix ? here.map((mark) => drawMark(mark, mark.id === this.marks.active, matrix, ratio)) : []));
   }
 }

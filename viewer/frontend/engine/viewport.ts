@@ -5,7 +5,7 @@ import { describe } from "./describe.ts";
 import { element } from "./dom.ts";
 import type { Demand, FrameStore } from "./frames.ts";
 import { apply, fitZoom, inverse, type Matrix, type Point, type View, viewMatrix } from "./geometry.ts";
-import { MarkLayer } from "./mark_layer.ts";
+import { MarkLayer, Marks } from "./mark_layer.ts";
 import type { Measurement } from "./marks.ts";
 import { Painter } from "./paint.ts";
 import { connectPointer } from "./pointer.ts";
@@ -21,6 +21,8 @@ export interface ViewportOptions {
   labels: Labels;
   /** 0 for the study being read, 1 for priors: their frames come later. */
   priority?: number;
+  /** Measurements shared with other viewports; this one's own when absent. */
+  marks?: Marks;
   /** Bilinear between enlarged pixels (true), or squares. */
   smoothing?: boolean;
 }
@@ -48,11 +50,8 @@ export class Viewport {
   tool: ToolName = "window";
   view: View = { zoom: 1, pan: [0, 0], turns: 0, flipped: false };
   labels: Labels;
-  readonly marks = new MarkLayer(() => {
-    this.invalidate();
-    this.#emit("measurements", [...this.marks.list]);
-  });
-
+  readonly marks: Marks;
+  readonly #markLayer: MarkLayer;
   readonly #events = new EventTarget();
   readonly #painter: Painter;
   readonly #corners: Corners;
@@ -72,19 +71,21 @@ export class Viewport {
 
   constructor(readonly root: HTMLElement, private readonly options: ViewportOptions) {
     this.labels = options.labels;
+    this.marks = options.marks ?? new Marks();
+    this.#markLayer = new MarkLayer(this.marks);
     this.#smoothing = options.smoothing ?? true;
     this.#demand.priority = options.priority ?? 0;
     root.classList.add("viewport");
     root.tabIndex = 0;
     root.setAttribute("role", "group");
     this.#tile.hidden = true;
-    root.replaceChildren(this.canvas, this.marks.root, this.#ribbon.root, this.#tile);
+    root.replaceChildren(this.canvas, this.#markLayer.root, this.#ribbon.root, this.#tile);
     this.#corners = new Corners(root);
     this.#painter = new Painter(this.canvas);
     this.#ribbon.resize(0);
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(root);
-    this.#stop.push(() => observer.disconnect(), options.store.listen((url) => this.#frameChanged(url)), connectPointer(this));
+    this.#stop.push(() => observer.disconnect(), options.store.listen((url) => this.#frameChanged(url)), this.marks.listen(() => this.#measured()), connectPointer(this));
     this.#resize();
   }
 
@@ -255,14 +256,6 @@ export class Viewport {
     this.#changed();
   }
 
-  setZoom(zoom: number): void {
-    this.zoomAt([this.canvas.width / 2, this.canvas.height / 2], zoom);
-  }
-
-  setPan(pan: [number, number]): void {
-    this.setView({ ...this.view, pan });
-  }
-
   /** Zooms so that the image point under `at` stays there. */
   zoomAt(at: Point, zoom: number): void {
     const point = this.toImage(at);
@@ -347,6 +340,11 @@ export class Viewport {
     if (this.slices.some((slice) => slice.frame?.url === url)) this.invalidate();
   }
 
+  #measured(): void {
+    this.invalidate();
+    this.#emit("measurements", [...this.marks.list]);
+  }
+
   #changed(): void {
     this.invalidate();
     this.#emit("change", this);
@@ -364,7 +362,7 @@ export class Viewport {
     if (slot?.raster && quality !== "failed") this.#paintPicture(slice.instance, slot, voi);
     else this.#painter.clear();
     this.#showTile(slice, slot, quality);
-    this.marks.draw(slice, this.matrix, this.pixelRatio);
+    this.#markLayer.draw(slice, this.matrix, this.pixelRatio);
     const words = qualityWords(quality, slice.instance, slot);
     this.#corners.update(this.labels, { series, slice, index: this.index, count: this.count, voi, inverted: this.inverted, view: this.view, quality, words });
     this.#ribbon.update(this.index, (index) => qualityOf((this.slices[index] as Slice).instance, this.#slot(index)));

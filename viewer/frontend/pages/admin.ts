@@ -38,6 +38,7 @@ export function admin(): void {
 
 class AdminPage {
   #tab: Tab = "sites";
+  #hasTime = false;
   #loadedAt = Date.now();
   readonly #loaded = new Set<Tab>();
   readonly #sites = new SitesPane((deliveryId) => {
@@ -52,8 +53,6 @@ class AdminPage {
   async start(): Promise<void> {
     this.#connectTabs();
     byId("stale-refresh").addEventListener("click", () => void this.#look());
-    const { now } = await server.get<{ now: string }>("/api/session");
-    setServerNow(now);
     const wanted = TABS.find((tab) => `#${tab}` === location.hash);
     if (wanted) this.#choose(wanted);
     for (;;) {
@@ -74,6 +73,8 @@ class AdminPage {
   async #look(): Promise<void> {
     const tab = this.#tab;
     try {
+      if (!this.#hasTime) setServerNow((await server.get<{ now: string }>("/api/session")).now);
+      this.#hasTime = true;
       if (this.#sites.sites.length === 0 && tab !== "sites") await this.#sites.load();
       await this.#load(tab);
       this.#loaded.add(tab);

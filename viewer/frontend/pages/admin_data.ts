@@ -1,6 +1,6 @@
 /** What the server hands over to administration (worklist/web_admin.py, web_people.py; reports/web_deliveries.py). */
 import type { DeliveryState } from "../ui/deliverytrack.ts";
-import { language, t } from "../i18n.ts";
+import { t } from "../i18n.ts";
 
 export interface Site {
   code: string;
@@ -99,10 +99,6 @@ export interface Kept {
   study_instance_uid: string | null;
   size_bytes: number;
   seen_reason: string | null;
-}
-
-export function nameOf(site: { name: string; name_en: string }): string {
-  return language() === "en" ? site.name_en || site.name : site.name;
 }
 
 const OUTCOMES = new Set(["accepted", "warning", "refused", "unreachable", "timeout", "aborted", "unreadable"]);

@@ -2,9 +2,10 @@
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { field, openDialog } from "../ui/dialog.ts";
+import { siteName } from "../ui/format.ts";
 import { type Child, h } from "../ui/h.ts";
 import { toast } from "../ui/toast.ts";
-import { type Device, nameOf, type Person, type Site } from "./admin_data.ts";
+import type { Device, Person, Site } from "./admin_data.ts";
 
 type Changed = () => void;
 type Choice = readonly [value: string, words: string];
@@ -48,7 +49,13 @@ function show(title: string, iconName: string, body: Child[], save: (fields: For
 }
 
 const text = (fields: FormData, name: string): string => String(fields.get(name) ?? "").trim();
-const number = (fields: FormData, name: string): number | null => (text(fields, name) === "" ? null : Number(text(fields, name)));
+
+/** Null for an empty field; what is no number is said, or it would leave here as null and empty the field. */
+function number(fields: FormData, name: string, label: string): number | null {
+  const typed = text(fields, name);
+  if (typed && !/^\d+$/.test(typed)) throw new Error(t("page.number_wrong", { field: label }));
+  return typed ? Number(typed) : null;
+}
 
 export function siteForm(site: Site | null, changed: Changed): void {
   const rule = site?.signatures_by_modality ?? { "*": 1 };
@@ -74,13 +81,13 @@ export function siteForm(site: Site | null, changed: Changed): void {
       name_zh: text(fields, "name_zh"), name_en: text(fields, "name_en"), reads: fields.has("reads"),
       signatures_by_modality: { ...rule, CT: Number(text(fields, "ct")), "*": Number(text(fields, "other")) },
       return_ae_title: text(fields, "return_ae_title") || null, return_host: text(fields, "return_host") || null,
-      return_port: number(fields, "return_port"), return_character_set: text(fields, "return_character_set"),
+      return_port: number(fields, "return_port", t("ui.admin.form.port")), return_character_set: text(fields, "return_character_set"),
     };
     if (text(fields, "accession_prefix")) values["accession_prefix"] = text(fields, "accession_prefix");
     if (!site) return server.post("/api/admin/sites", { ...values, code: text(fields, "code") });
     return server.patch(`/api/admin/sites/${site.code}`, { ...values, enabled: fields.has("enabled") });
   };
-  show(site ? t("page.admin.edit_site", { name: nameOf(site) }) : t("page.admin.new_site"), "building", body, save, changed);
+  show(site ? t("page.admin.edit_site", { name: siteName(site) }) : t("page.admin.new_site"), "building", body, save, changed);
 }
 
 export function deviceForm(device: Device | null, site: Site, changed: Changed): void {
@@ -101,12 +108,12 @@ export function deviceForm(device: Device | null, site: Site, changed: Changed):
       name: text(fields, "name"), modality: text(fields, "modality"), address_range: text(fields, "address_range"),
       fallback_character_set: text(fields, "fallback_character_set"), services: fields.getAll("services").map(String),
     };
-    const quiet = number(fields, "quiet_time_s");
+    const quiet = number(fields, "quiet_time_s", t("ui.admin.form.quiet_s"));
     if (quiet !== null) values["quiet_time_s"] = quiet;
     if (!device) return server.post("/api/admin/devices", { ...values, site: site.code, ae_title: text(fields, "ae_title") });
     return server.patch(`/api/admin/devices/${encodeURIComponent(device.ae_title)}`, { ...values, enabled: fields.has("enabled") });
   };
-  show(device ? t("page.admin.edit_device", { name: device.ae_title }) : t("page.admin.new_device", { site: nameOf(site) }), "device", body, save, changed);
+  show(device ? t("page.admin.edit_device", { name: device.ae_title }) : t("page.admin.new_device", { site: siteName(site) }), "device", body, save, changed);
 }
 
 export function personForm(person: Person | null, sites: readonly Site[], changed: Changed): void {
@@ -123,7 +130,7 @@ export function personForm(person: Person | null, sites: readonly Site[], change
     input("name", t("ui.admin.user.name"), person?.name ?? "", { maxlength: 64, required: true }),
     input("name_en", t("ui.admin.form.name_en"), person?.name_en ?? "", { maxlength: 64 }),
     roleField,
-    select("site", t("ui.admin.user.site"), person?.site ?? sites[0]?.code ?? "", sites.map((site) => [site.code, nameOf(site)])),
+    select("site", t("ui.admin.user.site"), person?.site ?? sites[0]?.code ?? "", sites.map((site) => [site.code, siteName(site)])),
     kinds,
     input("licence_number", t("ui.admin.user.licence"), person?.licence_number ?? "", { maxlength: 32 }),
     input("licence_valid_until", t("page.admin.licence_until"), person?.licence_valid_until ?? "", { maxlength: 10, placeholder: "2028-06-30" }),

@@ -2,11 +2,11 @@
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { openDialog } from "../ui/dialog.ts";
-import { moment } from "../ui/format.ts";
+import { moment, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
-import { toast, words } from "../ui/toast.ts";
-import { nameOf, type Person, type Site } from "./admin_data.ts";
+import { toast, told } from "../ui/toast.ts";
+import type { Person, Site } from "./admin_data.ts";
 import { passwordForm, personForm, revokeKeyForm } from "./admin_forms.ts";
 import { KeyedRows } from "./keyed.ts";
 import { emptyState } from "./states.ts";
@@ -28,7 +28,7 @@ export class UsersPane {
   #people: Person[] = [];
 
   constructor(private readonly sites: () => readonly Site[]) {
-    byId("add-user").addEventListener("click", () => personForm(null, this.sites(), () => void this.load()));
+    byId("add-user").addEventListener("click", () => personForm(null, this.sites(), () => told(this.load())));
   }
 
   nameOf(username: string): string {
@@ -43,32 +43,28 @@ export class UsersPane {
 
   #row(person: Person): HTMLElement {
     const site = this.sites().find((one) => one.code === person.site);
-    const changed = (): void => void this.load();
+    const changed = (): void => told(this.load());
     const action = (words: string, run: () => void): HTMLElement => h("button", { class: "link", type: "button", onclick: run }, words);
     const hasKey = person.signing_key.state === "valid" || person.signing_key.state === "locked";
     return h("tr", { "data-user": person.username, class: person.enabled ? null : "off" },
       h("td", {}, h("b", { class: "mono" }, person.username)),
       h("td", {}, h("b", {}, person.name), " ", h("span", { class: "tx3" }, person.name_en)),
       h("td", {}, t(`ui.role.${person.role}`)),
-      h("td", {}, site ? nameOf(site) : person.site),
+      h("td", {}, site ? siteName(site) : person.site),
       h("td", {}, person.kinds.map((kind) => t(`ui.admin.user.kind.${kind}`)).join(" · ") || "—"),
       h("td", {}, person.licence_number ? h("span", {}, h("span", { class: "mono" }, person.licence_number), h("small", { class: "below" }, t("page.admin.until", { date: person.licence_valid_until ?? "—" }))) : "—"),
       h("td", {}, ...keyState(person)),
       h("td", {}, personState(person)),
       h("td", { class: "actions" },
-        person.locked_until && action(t("ui.admin.user.unlock"), () => void this.#unlock(person)),
+        person.locked_until && action(t("ui.admin.user.unlock"), () => told(this.#unlock(person))),
         hasKey && action(t("page.admin.revoke_key_short"), () => revokeKeyForm(person, changed)),
         action(t("page.admin.password"), () => passwordForm(person, changed)),
         action(t("ui.admin.edit"), () => personForm(person, this.sites(), changed))));
   }
 
   async #unlock(person: Person): Promise<void> {
-    try {
-      await server.post(`/api/admin/users/${person.username}/unlock`);
-      toast({ kind: "success", title: t("page.admin.unlocked", { name: person.name }) });
-    } catch (error) {
-      toast({ kind: "error", title: words(error) });
-    }
+    await server.post(`/api/admin/users/${person.username}/unlock`);
+    toast({ kind: "success", title: t("page.admin.unlocked", { name: person.name }) });
     await this.load();
   }
 }

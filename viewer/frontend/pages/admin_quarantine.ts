@@ -2,10 +2,10 @@
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { field, openDialog } from "../ui/dialog.ts";
-import { bytes, moment } from "../ui/format.ts";
+import { bytes, moment, siteName } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
-import { toast, words } from "../ui/toast.ts";
-import { type Kept, nameOf, type Site } from "./admin_data.ts";
+import { toast, told } from "../ui/toast.ts";
+import type { Kept, Site } from "./admin_data.ts";
 import { KeyedRows } from "./keyed.ts";
 import { emptyState } from "./states.ts";
 
@@ -37,28 +37,24 @@ export class QuarantinePane {
     return h("tr", { "data-quarantine": kept.quarantine_id },
       h("td", { class: "tx2" }, moment(kept.received_at)),
       h("td", { class: "mono" }, kept.source || "—"),
-      h("td", {}, site ? nameOf(site) : "—"),
+      h("td", {}, site ? siteName(site) : "—"),
       h("td", { class: "wraps" }, kept.reason_text, kept.seen_reason && h("small", { class: "below" }, t("page.admin.seen_by_reader", { reason: kept.seen_reason }))),
       h("td", { class: "mono", title: uid }, uid ? `…${uid.slice(-UID_TAIL)}` : "—"),
       h("td", {}, bytes(kept.size_bytes)),
       h("td", { class: "actions" },
-        h("button", { class: "link", type: "button", onclick: () => void this.#headers(kept) }, t("page.admin.headers")),
+        h("button", { class: "link", type: "button", onclick: () => told(this.#headers(kept)) }, t("page.admin.headers")),
         h("button", { class: "link", type: "button", onclick: () => this.#settle(kept) }, t("ui.admin.quarantine.resolve"))));
   }
 
   async #headers(kept: Kept): Promise<void> {
-    try {
-      const { elements } = await server.get<{ elements: Element[] }>(`/api/admin/quarantine/${kept.quarantine_id}/headers`);
-      const table = h("table", { class: "office-table header-table" },
-        h("thead", {}, h("tr", {}, ...["tag", "keyword", "vr", "value"].map((name) => h("th", {}, t(`page.admin.header.${name}`))))),
-        h("tbody", {}, ...elements.map((one) => h("tr", {}, h("td", { class: "mono" }, one.tag), h("td", {}, one.keyword), h("td", { class: "mono tx2" }, one.vr), h("td", { class: "wraps" }, one.value)))));
-      openDialog({
-        title: t("page.admin.headers_title"), icon: "file", size: "document", back: t("ui.dialog.close"), note: kept.reason_text,
-        body: [elements.length > 0 ? h("div", { class: "scroll", tabindex: 0 }, table) : emptyState("alert", t("page.admin.no_header"))],
-      });
-    } catch (error) {
-      toast({ kind: "error", title: words(error) });
-    }
+    const { elements } = await server.get<{ elements: Element[] }>(`/api/admin/quarantine/${kept.quarantine_id}/headers`);
+    const table = h("table", { class: "office-table header-table" },
+      h("thead", {}, h("tr", {}, ...["tag", "keyword", "vr", "value"].map((name) => h("th", {}, t(`page.admin.header.${name}`))))),
+      h("tbody", {}, ...elements.map((one) => h("tr", {}, h("td", { class: "mono" }, one.tag), h("td", {}, one.keyword), h("td", { class: "mono tx2" }, one.vr), h("td", { class: "wraps" }, one.value)))));
+    openDialog({
+      title: t("page.admin.headers_title"), icon: "file", size: "document", back: t("ui.dialog.close"), note: kept.reason_text,
+      body: [elements.length > 0 ? h("div", { class: "scroll", tabindex: 0 }, table) : emptyState("alert", t("page.admin.no_header"))],
+    });
   }
 
   #settle(kept: Kept): void {

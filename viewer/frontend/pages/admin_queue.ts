@@ -2,10 +2,10 @@
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { type DeliveryState, deliveryTrack } from "../ui/deliverytrack.ts";
-import { modality, moment, timeWithSeconds } from "../ui/format.ts";
+import { modality, moment, siteName, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
-import { toast, words } from "../ui/toast.ts";
-import { causeOf, nameOf, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
+import { toast, told } from "../ui/toast.ts";
+import { causeOf, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
 import { examination, since } from "./admin_sites.ts";
 import { KeyedRows } from "./keyed.ts";
 import { segment } from "./segment.ts";
@@ -27,7 +27,7 @@ export class QueuePane {
   #queue: Queue | null = null;
   #selected = 0;
   #detailMark = "";
-  readonly #filter = segment(byId("queue-filter"), "filter", () => void this.load());
+  readonly #filter = segment(byId("queue-filter"), "filter", () => told(this.load()));
   readonly #rows = new KeyedRows(byId("delivery-rows"));
   readonly #deadRows = new KeyedRows(byId("dead-rows"));
 
@@ -48,7 +48,7 @@ export class QueuePane {
   open(deliveryId: number): void {
     this.#filter.set("all");
     this.#selected = deliveryId;
-    void this.load();
+    told(this.load());
   }
 
   #draw(queue: Queue): void {
@@ -57,7 +57,7 @@ export class QueuePane {
     }
     const oldest = queue.oldest_unacknowledged;
     const site = this.sites().find((one) => one.code === oldest?.site);
-    fill(byId("oldest-unacknowledged"), oldest ? t("ui.admin.oldest", { time: since(oldest.at), site: site ? nameOf(site) : oldest.site }) : "");
+    fill(byId("oldest-unacknowledged"), oldest ? t("ui.admin.oldest", { time: since(oldest.at), site: site ? siteName(site) : oldest.site }) : "");
     if (!queue.deliveries.some((one) => one.delivery_id === this.#selected)) this.#selected = queue.deliveries[0]?.delivery_id ?? 0;
     this.#rows.show(queue.deliveries.map((one) => ({ one, isSelected: one.delivery_id === this.#selected })),
       ({ one }) => String(one.delivery_id), ({ one, isSelected }) => this.#row(one, isSelected));
@@ -72,7 +72,7 @@ export class QueuePane {
     };
     const row = h("tr", { "data-delivery": one.delivery_id, "data-state": one.state, "aria-selected": String(isSelected), tabindex: 0, onclick: choose },
       h("td", { class: "tx2" }, one.signed_at ? moment(one.signed_at) : "—"),
-      h("td", {}, nameOf(one.site)),
+      h("td", {}, siteName(one.site)),
       h("td", {}, examination(one)),
       h("td", {}, h("span", { class: "chip outline" }, `v${one.document_version}`)),
       h("td", {}, t(`ui.channel.${one.channel}`)),
@@ -104,7 +104,7 @@ export class QueuePane {
     ];
     fill(place,
       h("header", {}, h("h2", {}, `${one.patient_name} ${modality(one.modality)} v${one.document_version}`), deliveryTrack(one.state)),
-      h("p", { class: "tx2" }, `${nameOf(one.site)} · ${t(`ui.channel.${one.channel}`)}`, one.peer && " · ", one.peer && h("span", { class: "mono" }, one.peer)),
+      h("p", { class: "tx2" }, `${siteName(one.site)} · ${t(`ui.channel.${one.channel}`)}`, one.peer && " · ", one.peer && h("span", { class: "mono" }, one.peer)),
       this.#remedy(one), ...more);
   }
 
@@ -113,7 +113,7 @@ export class QueuePane {
     if (one.state === "SUPERSEDED") return h("p", { class: "tx2" }, t("admin.outcome.superseded"));
     const cause = causeOf(one.last_error);
     const button = RESENDABLE.includes(one.state) && one.channel !== "portal"
-      ? h("button", { class: one.state === "ACCEPTED" ? "btn small" : "btn primary small", type: "button", id: "resend", onclick: (event) => void this.#resend(one, event.currentTarget as HTMLButtonElement) }, t("ui.admin.resend"))
+      ? h("button", { class: one.state === "ACCEPTED" ? "btn small" : "btn primary small", type: "button", id: "resend", onclick: (event) => told(this.#resend(one, event.currentTarget as HTMLButtonElement)) }, t("ui.admin.resend"))
       : null;
     if (!cause || one.state === "ACCEPTED") return button && h("div", { class: "actions" }, button);
     return h("div", { class: `remedy${one.state === "DEAD" ? " red" : ""}` },
@@ -138,12 +138,11 @@ export class QueuePane {
     try {
       await server.post(`/api/admin/deliveries/${one.delivery_id}/resend`);
       toast({ kind: "success", title: t("ui.admin.resent"), text: `${one.patient_name} ${one.peer ?? ""}` });
-    } catch (error) {
-      toast({ kind: "error", title: words(error) });
+    } finally {
       button.disabled = false;
+      this.#detailMark = "";
+      told(this.load());
     }
-    this.#detailMark = "";
-    await this.load();
   }
 
   #drawDead(jobs: readonly DeadJob[]): void {
@@ -154,17 +153,16 @@ export class QueuePane {
       h("td", {}, h("b", {}, jobName(job.kind)), " ", h("span", { class: "mono tx3" }, job.key)),
       h("td", {}, job.n_attempts),
       h("td", { class: "tx2 wraps" }, outcomeWords(job.last_error)),
-      h("td", { class: "actions" }, h("button", { class: "link", type: "button", onclick: () => void this.#again(job) }, t("page.admin.again")))));
+      h("td", { class: "actions" }, h("button", { class: "link", type: "button", onclick: () => told(this.#again(job)) }, t("page.admin.again")))));
   }
 
   async #again(job: DeadJob): Promise<void> {
     try {
       await server.post(`/api/admin/jobs/${job.job_id}/resend`);
       toast({ kind: "success", title: t("ui.admin.resent") });
-    } catch (error) {
-      toast({ kind: "error", title: words(error) });
+    } finally {
+      told(this.load());
     }
-    await this.load();
   }
 }
 

@@ -3,10 +3,10 @@ import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { serverNow } from "../ui/clock.ts";
 import { deliveryTrack } from "../ui/deliverytrack.ts";
-import { duration, fullDate, modality, moment } from "../ui/format.ts";
+import { duration, fullDate, modality, moment, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
-import { words } from "../ui/toast.ts";
-import { type Device, nameOf, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
+import { told, words } from "../ui/toast.ts";
+import { type Device, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
 import { deviceForm, siteForm } from "./admin_forms.ts";
 import { KeyedRows } from "./keyed.ts";
 import { emptyState } from "./states.ts";
@@ -31,9 +31,9 @@ export class SitesPane {
   readonly #queueRows = new KeyedRows(byId("site-delivery-rows"));
 
   constructor(private readonly openQueue: (deliveryId: number) => void) {
-    byId("add-site").addEventListener("click", () => siteForm(null, () => void this.load()));
-    byId("edit-site").addEventListener("click", () => this.#site && siteForm(this.#site, () => void this.load()));
-    byId("add-device").addEventListener("click", () => this.#site && deviceForm(null, this.#site, () => void this.load()));
+    byId("add-site").addEventListener("click", () => siteForm(null, () => told(this.load())));
+    byId("edit-site").addEventListener("click", () => this.#site && siteForm(this.#site, () => told(this.load())));
+    byId("add-device").addEventListener("click", () => this.#site && deviceForm(null, this.#site, () => told(this.load())));
     fill(byId("site-list"));
   }
 
@@ -49,8 +49,9 @@ export class SitesPane {
     this.#devices = devices;
     if (!this.#site) this.#selected = (sites.find((site) => !site.reads) ?? sites[0])?.code ?? "";
     this.#draw();
-    const queue = await server.get<Queue>(`/api/admin/deliveries?state=all&site=${encodeURIComponent(this.#selected)}`);
-    this.#drawQueue(queue);
+    const code = this.#selected;
+    const queue = await server.get<Queue>(`/api/admin/deliveries?state=all&site=${encodeURIComponent(code)}`);
+    if (code === this.#selected) this.#drawQueue(queue);
   }
 
   #draw(): void {
@@ -59,7 +60,7 @@ export class SitesPane {
       ({ site }) => site.code, ({ site, isCurrent }) => this.#siteEntry(site, isCurrent));
     const site = this.#site;
     if (!site) return;
-    fill(byId("site-name"), nameOf(site));
+    fill(byId("site-name"), siteName(site));
     fill(byId("site-code"), site.code);
     this.#drawFacts(site);
     const own = this.#devices.filter((device) => device.site === site.code);
@@ -72,7 +73,7 @@ export class SitesPane {
     const oldest = site.oldest_unacknowledged_at;
     return h("button", { class: "site-item", type: "button", "data-site": site.code, "aria-current": isCurrent ? "true" : null, onclick: () => this.select(site.code) },
       h("i", { class: `dot ${tone}` }),
-      h("span", {}, h("b", {}, nameOf(site)), h("span", { class: "mono tx2" }, site.code), h("small", {}, t("ui.admin.site_n", { devices: site.n_devices, users: site.n_users }))),
+      h("span", {}, h("b", {}, siteName(site)), h("span", { class: "mono tx2" }, site.code), h("small", {}, t("ui.admin.site_n", { devices: site.n_devices, users: site.n_users }))),
       h("span", { class: "end" }, h("span", { class: tone }, text), h("small", {}, oldest ? t("page.admin.unacknowledged", { time: since(oldest) }) : "—")));
   }
 
@@ -80,7 +81,7 @@ export class SitesPane {
     if (code === this.#selected) return;
     this.#selected = code;
     fill(byId("site-delivery-rows-state"));
-    void this.load();
+    told(this.load());
   }
 
   #drawFacts(site: Site): void {
@@ -137,7 +138,7 @@ export class SitesPane {
       h("td", {}, device.fallback_character_set),
       h("td", {}, `${device.quiet_time_s}\u00a0s`),
       h("td", {}, seen),
-      h("td", { class: "actions" }, h("button", { class: "link", type: "button", onclick: () => deviceForm(device, site, () => void this.load()) }, t("ui.admin.edit"))));
+      h("td", { class: "actions" }, h("button", { class: "link", type: "button", onclick: () => deviceForm(device, site, () => told(this.load())) }, t("ui.admin.edit"))));
   }
 
   #drawQueue(queue: Queue): void {

@@ -1,4 +1,5 @@
 /** What GET /api/workitems/{uid} adds to an item of the list, and a report as the API shows it. */
+import type { DeliveryState } from "../ui/deliverytrack.ts";
 import type { Order, Patient, WorklistItem } from "../ui/item.ts";
 
 export interface StudyInstance {
@@ -90,7 +91,7 @@ export interface Template {
 export interface Delivery {
   delivery_id: number;
   channel: "dicom" | "portal";
-  state: "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD" | "SUPERSEDED";
+  state: DeliveryState;
   document_version: number;
   accepted_at: string | null;
   opened_at: string | null;

@@ -21,7 +21,16 @@ export class KeyedRows {
     if (known?.mark === mark) return known.row;
     const row = make();
     this.#rows.set(key, { mark, row });
-    if (known) known.row.replaceWith(row);
+    if (known) replace(known.row, row);
     return row;
   }
+}
+
+/** The focus goes over to the same place of the new row. */
+function replace(before: HTMLElement, after: HTMLElement): void {
+  const stops = (row: HTMLElement): Element[] => [row, ...row.querySelectorAll("a, button")];
+  const at = document.activeElement ? stops(before).indexOf(document.activeElement) : -1;
+  before.replaceWith(after);
+  const stop = stops(after)[at];
+  if (stop instanceof HTMLElement) stop.focus();
 }

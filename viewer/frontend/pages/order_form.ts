@@ -5,7 +5,7 @@ import { serverNow } from "../ui/clock.ts";
 import { fullDate } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
-import { words } from "../ui/toast.ts";
+import { toast, words } from "../ui/toast.ts";
 import { segment } from "./segment.ts";
 import { hint, type Pathway } from "./triage.ts";
 
@@ -201,12 +201,18 @@ function showResult(name: string, accession: string): void {
   place.hidden = false;
 }
 
+/** Without TLS a browser has no clipboard for pages: then the number is selected, and a person copies it. */
 async function copy(accession: string): Promise<void> {
-  await navigator.clipboard?.writeText(accession).catch(() => undefined);
+  try {
+    await navigator.clipboard.writeText(accession);
+    toast({ kind: "success", title: t("page.tech.copied") });
+  } catch {
+    getSelection()?.selectAllChildren(byId("accession-number"));
+    toast({ kind: "info", title: t("page.tech.copy_failed") });
+  }
 }
 
 function busy(button: HTMLButtonElement, isBusy: boolean): void {
   button.disabled = isBusy;
-  button.toggleAttribute("aria-busy", isBusy);
-  if (isBusy) button.setAttribute("aria-busy", "true");
+  button.ariaBusy = isBusy ? "true" : null;
 }

@@ -3,14 +3,16 @@ import { t } from "../i18n.ts";
 import { exam, modality, moment, sexAndAge } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
+import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { startShell } from "../ui/shell.ts";
+import { failToast } from "../ui/toast.ts";
 import { loadItems } from "./items.ts";
 import { ReportImages } from "./report_images.ts";
 import { connectReportActions, loadReport, type Report, showProgress, showReport } from "./report_view.ts";
 import { segment } from "./segment.ts";
 import { refreshTimeLeft, sentTrack, timeLeft } from "./sent_rows.ts";
 import { SignOff } from "./signoff.ts";
-import { emptyState, errorState, loadInto } from "./states.ts";
+import { emptyState, errorState, loadInto, skeleton } from "./states.ts";
 import { isPreliminary, isSigned, Studies } from "./studies.ts";
 
 const GROUPS = ["new", "in_progress", "acknowledged"] as const;
@@ -43,6 +45,7 @@ class PortalPage {
   #selected = new URLSearchParams(location.hash.slice(1)).get("study") ?? "";
   #report: Report | null = null;
   #query = "";
+  readonly #loader = new OneAtATime(() => this.#load());
 
   constructor() {
     this.#filter = segment(byId("portal-filter"), "filter", () => this.#draw());
@@ -58,16 +61,21 @@ class PortalPage {
   }
 
   load(): Promise<void> {
+    return this.#loader.ask();
+  }
+
+  #load(): Promise<void> {
     return loadInto(byId("report-list"), async () => {
       this.#studies.setAll(await loadItems({ since_hours: String(24 * DAYS) }));
       const items = this.#ordered();
       if (!this.#studies.has(this.#selected)) this.#selected = items[0]?.study_instance_uid ?? "";
       this.#draw();
       await this.#show();
-    });
+    }, () => this.#studies.list().length > 0);
   }
 
   take(message: Parameters<Studies["take"]>[0]): void {
+    if (this.#loader.isRunning) void this.load(); // the answer under way may not know of this yet
     if (!this.#studies.take(message)) return;
     this.#draw();
     if (message["study_instance_uid"] === this.#selected) void this.#show();
@@ -150,16 +158,17 @@ class PortalPage {
     const items = this.#studies.of(uid);
     const item = this.#studies.list().find((one) => one.study_instance_uid === uid);
     if (!item) {
-      this.#signOff.show(null, null);
+      this.#leave(emptyState("file", t("ui.portal.choose")));
       return this.#images.hide();
     }
     void this.#images.show(item);
     const reportUid = groupOf(item) === "in_progress" ? null : items.map((one) => one.report_uid).find(Boolean);
     if (!reportUid) {
-      this.#report = null;
-      this.#signOff.show(null, null);
+      this.#leave();
       return showProgress(item, sentTrack(item));
     }
+    // Nothing of one report stands under the name of another, least of all its receipt.
+    if (this.#report?.report_uid !== reportUid) this.#leave(skeleton());
     try {
       const report = await loadReport(reportUid);
       if (uid !== this.#selected) return;
@@ -167,10 +176,18 @@ class PortalPage {
       showReport(report, item);
       this.#signOff.show(report, item);
     } catch (error) {
-      byId("report-body").hidden = true;
-      byId("report-state").hidden = false;
-      fill(byId("report-state"), errorState(error, () => void this.#show()));
+      if (uid !== this.#selected) return;
+      if (this.#report) failToast(t("page.load_failed"), error);
+      else this.#leave(errorState(error, () => void this.#show()));
     }
+  }
+
+  #leave(state: HTMLElement | null = null): void {
+    this.#report = null;
+    this.#signOff.show(null, null);
+    byId("report-body").hidden = true;
+    byId("report-state").hidden = false;
+    fill(byId("report-state"), state);
   }
 }
 

@@ -147,7 +147,7 @@ export class Reading {
       seeConflicts: () => void this.seeConflicts(), goTo: (section) => editor(section).focus(),
     }));
     byId("checks").hidden = !this.standing?.isMine;
-    if (this.images) showMeasures(this.images.measurements, this.images.active?.marks.active ?? null, (mark) => this.insert(asText(mark.text)));
+    if (this.images) showMeasures(this.images.marks.list, this.images.marks.active, (mark) => this.insert(asText(mark.text)));
   }
 
   /** What happened to this study elsewhere. */
@@ -295,7 +295,7 @@ export class Reading {
   }
 
   insertMeasurement(): void {
-    const marks = this.images?.active?.marks;
+    const marks = this.images?.marks;
     const mark = marks?.list.find((one) => one.id === marks.active) ?? marks?.list.at(-1);
     if (mark) this.insert(asText(mark.text));
     else if (this.images) this.refuse(t("page.reader.no_measurement"));

@@ -30,7 +30,6 @@ export class EcgStage {
   speed = 1;
   gain = 1;
   isPaper = false;
-  onDrawn: (isDrawn: boolean) => void = () => undefined;
   readonly #sheet = new EcgSheet(byId("ecg-sheet"));
   readonly #priorSheet = new EcgSheet(byId("ecg-prior-sheet"));
   #prior: Prior | null = null;
@@ -41,7 +40,7 @@ export class EcgStage {
     byId("ecg-toolbar").hidden = false;
     byId("ecg-stage").hidden = false;
     byId("viewports").hidden = true;
-    this.#choices("ecg-layout", LAYOUTS.map((one) => one.replace(/x/, "×").replace("+", "+")), (index) => (this.layout = index));
+    this.#choices("ecg-layout", LAYOUTS.map((one) => one.replace("x", "×")), (index) => (this.layout = index));
     this.#choices("ecg-speed", SPEEDS, (index) => (this.speed = index), "mm/s");
     this.#choices("ecg-gain", GAINS, (index) => (this.gain = index), "mm/mV");
     byId("ecg-true-size").addEventListener("click", () => this.trueSize());
@@ -68,7 +67,6 @@ export class EcgStage {
       byId("ecg-state").hidden = true;
       byId("ecg-sheet").hidden = false;
       fill(byId("ecg-scale"), this.#facts(drawn));
-      this.onDrawn(true);
     } catch (error) {
       if (asked === this.#asked) this.#failed(error);
     }
@@ -87,7 +85,6 @@ export class EcgStage {
     byId("ecg-sheet").hidden = true;
     fill(byId("ecg-scale"));
     fill(place, h("div", { class: "state error" }, icon("alert", 24), h("b", {}, t("page.reader.ecg_failed")), h("p", {}, words(error)), h("p", {}, t("page.reader.ecg_failed_note")), h("button", { class: "btn", type: "button", onclick: () => void this.load() }, t("ui.retry"))));
-    this.onDrawn(false);
   }
 
   showPriors(detail: Detail): void {
@@ -95,19 +92,25 @@ export class EcgStage {
     this.#prior = detail.priors.find((prior) => prior.kind === "ecg") ?? null;
     if (!this.#prior) return;
     const heading = priorHeading(this.#prior, detail);
-    fill(byId("ecg-prior-head"), h("span", {}, h("b", {}, heading.word), ` ${heading.text}`), h("span", { class: "tx3" }, t("page.reader.same_scale")));
+    fill(byId("ecg-prior-head"), h("span", {}, h("b", {}, heading.word), ` ${heading.text}`), h("span", { class: "tx3", id: "ecg-prior-note" }, t("page.reader.same_scale")));
     void this.#loadPrior(this.#asked);
   }
 
   async #loadPrior(asked: number): Promise<void> {
     byId("ecg-prior").hidden = !this.#prior || this.#isPriorHidden;
     if (!this.#prior || this.#isPriorHidden) return;
-    const drawn = await this.#ask(this.#prior.study_instance_uid).catch(() => null);
-    if (drawn && asked === this.#asked) {
+    let failure = "";
+    try {
+      const drawn = await this.#ask(this.#prior.study_instance_uid);
+      if (asked !== this.#asked) return;
       this.#priorSheet.show(drawn.svg);
       this.#matchPrior();
+    } catch (error) {
+      if (asked !== this.#asked) return;
+      failure = `${t("page.reader.prior_failed")} · ${words(error)}`;
     }
-    if (!drawn) byId("ecg-prior").hidden = true;
+    byId("ecg-prior-sheet").hidden = failure !== "";
+    fill(byId("ecg-prior-note"), failure ? h("span", { class: "red" }, failure) : t("page.reader.same_scale"));
   }
 
   /** `50 Hz 陷波 关 · 1000 Hz · 10.0 秒`, and leads that could not be drawn. */

@@ -1,10 +1,11 @@
 /** The pictures of a study: viewports, layouts, series, the prior beside, and pictures that still arrive. */
 import { t } from "../i18n.ts";
-import { bindImageKeys, type DisplayStudy, type Engine, type Labels, type Measurement, perform, startEngine, type ToolName, Viewport } from "../engine/engine.ts";
+import { bindImageKeys, type DisplayStudy, type Engine, type Labels, Marks, perform, startEngine, type ToolName, Viewport } from "../engine/engine.ts";
 import { ApiError, server } from "../server.ts";
 import { fullDate, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
-import { words } from "../ui/toast.ts";
+import { OneAtATime } from "../ui/one_at_a_time.ts";
+import { failToast, words } from "../ui/toast.ts";
 import { type Detail, isFilm, type Prior } from "./detail.ts";
 import { arrange, firstLayout, type Hang, hangsOf, isPending, type Layout, LAYOUTS, PANES } from "./read_hanging.ts";
 import { priorHeading } from "./read_panes.ts";
@@ -27,19 +28,21 @@ export class Images {
   tool: ToolName = "window";
   onChange: () => void = () => undefined;
   detail: Detail | null = null;
+  /** Of all pictures of the study: a change of layout takes none away. */
+  readonly marks = new Marks();
   /** Keys of what has hung at least once. */
   readonly opened = new Set<string>();
   #active = 0;
   #hasChosenLayout = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #loading: Promise<void> | null = null;
-  #askedAgain = false;
+  readonly #loader = new OneAtATime(() => this.#load());
   readonly #priorOf = new Map<string, Prior>();
   readonly #place = byId("viewports");
 
   constructor(readonly studyUid: string) {
     bindImageKeys(() => (document.querySelector("#dialogs > *") ? null : this.active));
     this.setTool(this.tool);
+    this.marks.listen(() => this.onChange());
     byId("tools").addEventListener("click", (event) => this.#press((event.target as Element).closest<HTMLElement>(".tool")?.dataset["tool"] ?? ""));
     byId("layouts").addEventListener("click", (event) => {
       const layout = (event.target as Element).closest<HTMLElement>("button")?.dataset["layout"];
@@ -53,15 +56,7 @@ export class Images {
 
   /** Asks for the display data; what hangs stays, what is new or ready now is added. */
   load(): Promise<void> {
-    if (this.#loading) {
-      this.#askedAgain = true;
-      return this.#loading;
-    }
-    this.#loading = this.#load().finally(() => {
-      this.#loading = null;
-      if (this.#askedAgain) void ((this.#askedAgain = false), this.load());
-    });
-    return this.#loading;
+    return this.#loader.ask();
   }
 
   async #load(): Promise<void> {
@@ -90,7 +85,8 @@ export class Images {
   }
 
   async hangPrior(prior: Prior): Promise<void> {
-    const display = await server.get<DisplayStudy>(`/api/studies/${prior.study_instance_uid}/display`).catch(() => null);
+    const display = await server.get<DisplayStudy>(`/api/studies/${prior.study_instance_uid}/display`)
+      .catch((error: unknown) => void failToast(t("page.reader.prior_failed"), error));
     if (!display) return;
     this.priors = [...this.priors.filter((hang) => hang.studyUid !== prior.study_instance_uid), ...hangsOf(display, true)].sort((a, b) => Number(b.studyUid === prior.study_instance_uid) - Number(a.studyUid === prior.study_instance_uid));
     if (!this.#hasChosenLayout) this.layout = "1x1";
@@ -128,10 +124,6 @@ export class Images {
     return { notLossless, failed, unopened: this.current.filter((hang) => !this.opened.has(hang.key)).length };
   }
 
-  get measurements(): Measurement[] {
-    return this.panes.flatMap((pane) => pane.viewport.marks.list);
-  }
-
   #hang(isAnew = false): void {
     if (this.current.length === 0) return this.#state("", "image", t("ui.read.no_image"), "", null);
     if (!this.#hasChosenLayout) this.layout = firstLayout(this.current, this.priors);
@@ -162,13 +154,12 @@ export class Images {
   #addPane(): void {
     const root = h("div");
     this.#place.append(root);
-    const viewport = new Viewport(root, { store: this.engine.store, labels: this.#labels(null) });
+    const viewport = new Viewport(root, { store: this.engine.store, labels: this.#labels(null), marks: this.marks });
     const pane: Pane = { viewport, hang: null };
     this.panes.push(pane);
     viewport.setTool(this.tool);
     viewport.on("tool", (tool) => tool !== this.tool && this.setTool(tool));
     viewport.on("quality", () => this.onChange());
-    viewport.on("measurements", () => this.onChange());
     for (const name of ["pointerdown", "focusin"]) root.addEventListener(name, () => this.activate(this.panes.indexOf(pane)));
   }
 
@@ -235,5 +226,5 @@ export class Images {
 
 export function toggleFullscreen(): void {
   if (document.fullscreenElement) void document.exitFullscreen();
-  else void document.documentElement.requestFullscreen().catch(() => undefined);
+  else void document.documentElement.requestFullscreen().catch(() => failToast(t("page.reader.fullscreen_failed"), null));
 }

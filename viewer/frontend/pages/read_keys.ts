@@ -1,8 +1,8 @@
 /** The keys of the reading page, by place on the keyboard. Letters act outside text fields, F-keys and chords everywhere. */
+import { isTextField } from "../engine/engine.ts";
 import { byId } from "../ui/h.ts";
 import { toggleFullscreen } from "./read_images.ts";
 import { editor } from "./read_panel.ts";
-import { isTyping } from "./worklist_keys.ts";
 
 export interface ReadHands {
   saved(): Promise<unknown>;
@@ -37,7 +37,7 @@ export function bindReadKeys(hands: ReadHands): void {
     if (everywhere[name]) return take(event, everywhere[name]);
     if (event.ctrlKey) return;
     if (event.code === "Tab") return tab(event, hands);
-    if (isTyping(event.target)) return void (event.code === "Escape" && take(event, () => hands.focusImage()));
+    if (isTextField(event.target)) return void (event.code === "Escape" && take(event, () => hands.focusImage()));
     if (outside[name]) return take(event, outside[name]);
     if (!event.shiftKey || event.key === "+") if (hands.ecgKey(event.code, event.key)) event.preventDefault();
   });

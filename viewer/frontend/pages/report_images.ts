@@ -5,6 +5,8 @@ import { bindImageKeys, type DisplayStudy, EcgSheet, type Engine, type Series, s
 import { date, exam, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
+import { words } from "../ui/toast.ts";
+import type { Detail } from "./detail.ts";
 import { errorState, skeleton } from "./states.ts";
 
 interface EcgDrawing {
@@ -13,15 +15,6 @@ interface EcgDrawing {
   gain_mm_per_mv: number;
   sampling_rate_hz: number;
   recorded_s: number;
-}
-
-interface Prior {
-  study_instance_uid: string;
-  modality: string;
-  description: string;
-  body_part: string;
-  acquired_at: string;
-  report: { report_uid: string } | null;
 }
 
 const MOST_SERIES = 8;
@@ -52,7 +45,7 @@ export class ReportImages {
     byId("report-images").hidden = false;
     document.querySelector(".report-columns")?.classList.toggle("ecg", item.kind === "ecg");
     fill(byId("main-picture"), skeleton(3));
-    void this.#showHistory(item, opening);
+    this.#showHistory(item, opening).catch((error: unknown) => opening === this.#opening && fill(byId("report-history"), h("li", { class: "red" }, words(error))));
     try {
       if (item.kind === "ecg") await this.#showEcg(item, opening);
       else await this.#showPictures(item, opening);
@@ -145,7 +138,7 @@ export class ReportImages {
 
   async #showHistory(item: WorklistItem, opening: number): Promise<void> {
     const place = byId("report-history");
-    const { priors } = await server.get<{ priors: Prior[] }>(`/api/workitems/${item.workitem_uid}`).catch(() => ({ priors: [] }));
+    const { priors } = await server.get<Pick<Detail, "priors">>(`/api/workitems/${item.workitem_uid}`);
     if (opening !== this.#opening) return;
     const lines = priors.map((prior) => h("li", {},
       h("span", {}, `${date(prior.acquired_at)} `, h("span", { class: "type" }, modality(prior.modality)), ` ${exam(prior)}`),

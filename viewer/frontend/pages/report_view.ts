@@ -1,30 +1,19 @@
 /** One report as its reader sees it: conclusion first, who signed when, how far it got, its versions. */
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
-import { deliveryTrack, type DeliveryState } from "../ui/deliverytrack.ts";
+import { deliveryTrack } from "../ui/deliverytrack.ts";
 import { openDialog } from "../ui/dialog.ts";
 import { exam, modality, moment, sexAndAge, siteName, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
 import { laneChip } from "../ui/row.ts";
+import type { Delivery as Sent } from "./detail.ts";
 
 export type ReportStatus = "DRAFT" | "SUBMITTED" | "PRELIM" | "FINAL" | "APPENDED";
 
-export interface Delivery {
-  delivery_id: number;
-  channel: "portal" | "dicom";
-  state: DeliveryState;
-  document_version: number;
+export interface Delivery extends Sent {
   status: ReportStatus;
   created_at: string;
-  accepted_at: string | null;
-  opened_at: string | null;
-  opened_by: string | null;
-  acknowledged_at: string | null;
-  acknowledged_by: string | null;
-  next_attempt_at: string | null;
-  last_error: string | null;
-  action_taken: string | null;
 }
 
 export interface Report {

@@ -1,7 +1,7 @@
 /** What stands in place of a list: nothing yet, nothing at all, or what went wrong and what to do. */
 import { t } from "../i18n.ts";
 import { type Child, fill, h, icon } from "../ui/h.ts";
-import { words } from "../ui/toast.ts";
+import { failToast, words } from "../ui/toast.ts";
 
 export function skeleton(lines = 4): HTMLElement {
   return h("div", { class: "skeleton", "aria-label": t("ui.loading") }, ...Array.from({ length: lines }, () => h("i")));
@@ -17,14 +17,15 @@ export function errorState(error: unknown, retry: () => void): HTMLElement {
     h("button", { class: "btn small", type: "button", onclick: retry }, t("ui.retry")));
 }
 
-/** Runs a load and shows its failure in `place`; what was shown before stays where there was something. */
-export async function loadInto(place: Element, load: () => Promise<void>): Promise<void> {
+/** Runs a load and shows its failure in `place`, unless something is shown already that stays. */
+export async function loadInto(place: Element, load: () => Promise<void>, hasContent: () => boolean): Promise<void> {
   try {
     await load();
   } catch (error) {
+    if (hasContent()) return void failToast(t("page.load_failed"), error);
     fill(place, errorState(error, () => {
       fill(place, skeleton());
-      void loadInto(place, load);
+      void loadInto(place, load, hasContent);
     }));
   }
 }

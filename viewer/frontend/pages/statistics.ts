@@ -2,12 +2,11 @@
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { formatNumber, NO_BREAK_SPACE } from "../units.ts";
-import { duration, fullDate, moment } from "../ui/format.ts";
+import { duration, fullDate, moment, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { installRelogin } from "../ui/relogin.ts";
 import { LANE_ICONS, LANE_TONES, type Lane } from "../ui/item.ts";
 import { connectUserMenu } from "../ui/shell.ts";
-import { nameOf } from "./admin_data.ts";
 import { segment } from "./segment.ts";
 import { errorState, skeleton } from "./states.ts";
 
@@ -140,7 +139,7 @@ function siteRow(site: Answer["sites"][number]): HTMLElement {
   const waited = site.oldest_unacknowledged_min;
   const isLong = waited !== null && waited >= WARN_UNACKNOWLEDGED_MIN;
   return h("tr", { class: site.few ? "too-few" : null, "data-site": site.code, title: site.few ? t("ui.stat.too_few") : null },
-    h("td", {}, nameOf(site)),
+    h("td", {}, siteName(site)),
     number(formatNumber(site.n)), number(minutes(site.median_min)), number(minutes(site.p90_min)), number(percent(site)),
     number(waited === null ? "—" : h("span", { class: isLong ? "amber" : null }, minutes(waited))));
 }

@@ -5,8 +5,9 @@ import { serverNow } from "../ui/clock.ts";
 import { fullDate } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
+import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { startShell } from "../ui/shell.ts";
-import { toast, words } from "../ui/toast.ts";
+import { toast, told, words } from "../ui/toast.ts";
 import { loadItems } from "./items.ts";
 import { KeyedRows } from "./keyed.ts";
 import { startOrderForm } from "./order_form.ts";
@@ -39,8 +40,9 @@ class TechnicianPage {
   #query = "";
   #cards = "";
   #isLoaded = false;
+  readonly #loader = new OneAtATime(() => this.#load());
   readonly #filter;
-  readonly #form = startOrderForm(() => void this.#loadOrders());
+  readonly #form = startOrderForm(() => told(this.#loadOrders()));
 
   constructor() {
     this.#filter = segment(byId("sent-filter"), "filter", () => this.#draw());
@@ -52,19 +54,24 @@ class TechnicianPage {
   }
 
   load(): Promise<void> {
+    return this.#loader.ask();
+  }
+
+  #load(): Promise<void> {
     return loadInto(byId("sent-state"), async () => {
       const [items] = await Promise.all([loadItems({ since_hours: "48" }), this.#loadOrders()]);
       this.#studies.setAll(items);
       this.#isLoaded = true;
       this.#draw();
-    });
+    }, () => this.#isLoaded);
   }
 
   take(message: Parameters<Studies["take"]>[0]): void {
+    if (this.#loader.isRunning) void this.load(); // the answer under way may not know of this yet
     const uid = message["study_instance_uid"];
     const isNew = typeof uid === "string" && !this.#studies.has(uid);
     const isAboutStudy = this.#studies.take(message);
-    if (message.kind === "ordered" || message.kind === "matched" || (isAboutStudy && isNew)) void this.#loadOrders();
+    if (message.kind === "ordered" || message.kind === "matched" || (isAboutStudy && isNew)) told(this.#loadOrders());
     if (isAboutStudy && this.#query) void this.#search();
     else if (isAboutStudy) this.#draw();
   }
@@ -115,7 +122,7 @@ class TechnicianPage {
     this.#rows.show<OpenOrder | WorklistItem>(
       [...orders, ...items],
       (one) => ("study_instance_uid" in one ? one.study_instance_uid : `order ${one.order_uid}`),
-      (one) => ("study_instance_uid" in one ? studyRow(one, { match: (item) => void this.#match(item) }) : orderRow(one)));
+      (one) => ("study_instance_uid" in one ? studyRow(one, { match: (item) => told(this.#match(item)) }) : orderRow(one)));
   }
 
   #showState(isEmpty: boolean, chosen: Filter): void {
@@ -142,13 +149,9 @@ class TechnicianPage {
   }
 
   async #match(item: WorklistItem): Promise<void> {
-    try {
-      const { order } = await suggestionOf(item);
-      if (order) openMatch(item, order, () => void this.load());
-      else await this.load();
-    } catch (error) {
-      toast({ kind: "error", title: words(error) });
-    }
+    const { order } = await suggestionOf(item);
+    if (order) openMatch(item, order, () => void this.load());
+    else await this.load();
   }
 
   #connectSearch(): void {

@@ -5,7 +5,7 @@ import { field, openDialog } from "../ui/dialog.ts";
 import { bytes, sexAndAge } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
-import { toast, words } from "../ui/toast.ts";
+import { toast, told, words } from "../ui/toast.ts";
 import { birthDate, URGENCY } from "./order_form.ts";
 import type { OpenOrder } from "./sent_rows.ts";
 
@@ -23,7 +23,7 @@ export function startUploads(page: UploadPage): void {
   const zone = byId("dropzone");
   const input = byId<HTMLInputElement>("files");
   input.addEventListener("change", () => {
-    void ask([...(input.files ?? [])], page);
+    told(ask([...(input.files ?? [])], page));
     input.value = "";
   });
   for (const name of ["dragover", "drop"] as const) addEventListener(name, (event) => event.preventDefault()); // a file beside the zone must not replace the page
@@ -31,7 +31,7 @@ export function startUploads(page: UploadPage): void {
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => {
     zone.classList.remove("over");
-    void dropped(event).then((files) => ask(files, page));
+    told(dropped(event).then((files) => ask(files, page)));
   });
 }
 
@@ -79,7 +79,12 @@ async function ask(files: readonly File[], page: UploadPage): Promise<void> {
       words: t("page.upload.send"),
       run: (given) => {
         const sent = formOf(files, given, orders, isNamed);
-        void send(files, sent, page);
+        // The request form is emptied for what came out of it, and only while nobody has typed on.
+        const isFromForm = !isNamed && !given.get("order");
+        const done = (): void => {
+          if (isFromForm && JSON.stringify(page.draft()) === JSON.stringify(draft)) page.done();
+        };
+        void send(files, sent, done);
       },
     },
   });
@@ -131,7 +136,7 @@ function valuesOf(given: FormData, orders: readonly OpenOrder[]): Record<string,
   return { patient_name: value("patient_name"), patient_id: value("patient_id"), sex: value("sex"), birth_date: birth, complaint: value("complaint"), requesting_doctor: value("requesting_doctor"), priority, pathway: pathway ?? "" };
 }
 
-async function send(files: readonly File[], form: FormData, page: UploadPage): Promise<void> {
+async function send(files: readonly File[], form: FormData, done: () => void): Promise<void> {
   const name = files.length === 1 ? files[0]?.name ?? "" : t("page.upload.files", { name: files[0]?.name ?? "", n: files.length });
   const total = files.reduce((sum, file) => sum + file.size, 0);
   const bar = h("i");
@@ -152,23 +157,23 @@ async function send(files: readonly File[], form: FormData, page: UploadPage): P
     progress.classList.add("green");
     fill(state, h("span", { class: "green" }, t("ui.tech.upload.done")));
     toast({ kind: "success", title: t("page.upload.done", { n: made.length }), text: name });
-    page.done();
+    done();
     setTimeout(() => entry.remove(), 8000);
   } catch (error) {
     progress.classList.add("red");
     fill(state, h("span", { class: "red" }, t("ui.tech.upload.failed")));
-    entry.append(refusal(error, files, form, page, entry));
+    entry.append(refusal(error, files, form, done, entry));
   }
 }
 
 /** What is wrong, with the file it is about; it stays until somebody closes it. */
-function refusal(error: unknown, files: readonly File[], form: FormData, page: UploadPage, entry: HTMLElement): HTMLElement {
+function refusal(error: unknown, files: readonly File[], form: FormData, done: () => void, entry: HTMLElement): HTMLElement {
   const file = error instanceof ApiError && typeof error.details["file"] === "string" ? error.details["file"] : "";
   const sentence = words(error);
   const named = file && !sentence.includes(file) ? `${file}：${sentence}` : sentence;
   return h("div", { class: "upload-error", role: "alert" },
     h("p", { class: "red" }, named),
     h("div", { class: "pair" },
-      h("button", { class: "link", type: "button", onclick: () => { entry.remove(); void send(files, form, page); } }, t("ui.retry")),
+      h("button", { class: "link", type: "button", onclick: () => { entry.remove(); void send(files, form, done); } }, t("ui.retry")),
       h("button", { class: "link", type: "button", onclick: () => entry.remove() }, t("ui.dialog.close"))));
 }

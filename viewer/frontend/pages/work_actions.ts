@@ -1,8 +1,8 @@
 /** What list and reading page do with a workitem: claim, release, give to another. */
-import { language, t } from "../i18n.ts";
+import { t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
 import { askReason, field, openDialog } from "../ui/dialog.ts";
-import { exam, time } from "../ui/format.ts";
+import { exam, siteName, time } from "../ui/format.ts";
 import { h } from "../ui/h.ts";
 import type { Me, WorklistItem } from "../ui/item.ts";
 import { failToast } from "../ui/toast.ts";
@@ -81,7 +81,7 @@ export async function askReassign(item: WorklistItem, person: Me): Promise<boole
   if (!readers) return false;
   const others = readers.filter((reader) => reader.username !== person.username);
   const to = h("select", { class: "select", name: "to", autofocus: true },
-    ...others.map((one) => h("option", { value: one.username }, `${language() === "en" ? one.name_en || one.name : one.name} · ${t(`ui.role.${one.role}`)}`)));
+    ...others.map((one) => h("option", { value: one.username }, `${siteName(one)} · ${t(`ui.role.${one.role}`)}`)));
   const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 256 });
   return openDialog({
     title: `${t("ui.worklist.reassign")} · ${item.patient.name} ${exam(item)}`,

@@ -1,4 +1,5 @@
 /** The keys of the list, by place on the keyboard; letters are letters where text is typed. */
+import { isTextField, pressesButton } from "../engine/engine.ts";
 import { byId } from "../ui/h.ts";
 import { LANES } from "../ui/item.ts";
 import { showKeys } from "./key_table.ts";
@@ -13,10 +14,6 @@ export interface ListHands {
 }
 
 const PAGE = 12;
-
-export function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-}
 
 export function bindListKeys(list: ListHands): void {
   const search = byId<HTMLInputElement>("search");
@@ -34,10 +31,9 @@ export function bindListKeys(list: ListHands): void {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     if (event.target === search) return searchKey(event, search, list);
-    if (isTyping(event.target)) return;
+    if (isTextField(event.target)) return;
     if (event.shiftKey) return void (event.code === "Slash" && (event.preventDefault(), showKeys("list")));
-    // Enter and Space belong to a button that has the focus.
-    if ((event.code === "Enter" || event.code === "Space") && (event.target as Element).closest("button, a, summary")) return;
+    if (pressesButton(event)) return;
     const act = acts[event.code];
     if (!act) return;
     event.preventDefault();

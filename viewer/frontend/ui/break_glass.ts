@@ -1,7 +1,8 @@
 /** 紧急调阅: one examination beyond one's own sight, found by site and accession number, with a reason for the audit. */
-import { language, t } from "../i18n.ts";
+import { t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
 import { field, openDialog } from "./dialog.ts";
+import { siteName } from "./format.ts";
 import { h } from "./h.ts";
 import { me } from "./item.ts";
 import { failToast } from "./toast.ts";
@@ -39,7 +40,7 @@ async function askBreakGlass(): Promise<void> {
 function openBreakGlass(sites: Site[]): void {
   const site = h("select", { class: "select", name: "site", autofocus: true },
     h("option", { value: "" }, t("ui.break_glass.choose_site")),
-    ...sites.map((one) => h("option", { value: one.code }, language() === "en" ? one.name_en || one.name : one.name)));
+    ...sites.map((one) => h("option", { value: one.code }, siteName(one))));
   const accession = h("input", { class: "input", name: "accession", maxlength: 64, autocomplete: "off", spellcheck: "false" });
   const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 500 });
   openDialog({

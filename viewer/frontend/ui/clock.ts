@@ -12,8 +12,3 @@ export function setServerNow(iso: string): void {
 export function serverNow(): number {
   return Date.now() + offsetMs;
 }
-
-/** How far this machine's clock is off, ms; shown where it matters. */
-export function clockOffsetMs(): number {
-  return offsetMs;
-}

@@ -28,8 +28,11 @@ export interface Dialog {
 
 const FOCUSABLE = 'a[href], button:not(:disabled), input:not(:disabled):not([type="hidden"]), select:not(:disabled), textarea:not(:disabled), iframe, [tabindex]:not([tabindex="-1"])';
 
+let nOpened = 0;
+
 export function openDialog(options: DialogOptions): Dialog {
   const mayLeave = options.mayLeave ?? true;
+  const id = `dialog-${++nOpened}`; // one dialog may open over another
   const before = document.activeElement;
   let finish: (isDone: boolean) => void = () => undefined;
   const done = new Promise<boolean>((resolve) => (finish = resolve));
@@ -43,9 +46,9 @@ export function openDialog(options: DialogOptions): Dialog {
   };
   const back = mayLeave ? h("button", { class: "btn", type: "button", onclick: () => close() }, options.back ?? t("ui.dialog.back")) : null;
   const form = h("form", { novalidate: true },
-    h("header", {}, options.icon ? icon(options.icon) : null, h("h2", { id: "dialog-title" }, options.title)),
+    h("header", {}, options.icon ? icon(options.icon) : null, h("h2", { id: `${id}-title` }, options.title)),
     h("div", { class: "body" },
-      options.consequence && h("p", { class: "consequence", id: "dialog-consequence" }, options.consequence),
+      options.consequence && h("p", { class: "consequence", id: `${id}-consequence` }, options.consequence),
       ...(options.body ?? []), error),
     h("footer", {},
       h("span", { class: "note" }, options.note ?? ""),
@@ -53,7 +56,7 @@ export function openDialog(options: DialogOptions): Dialog {
       primary));
   const element = h("div", {
     class: `dialog ${options.size ?? ""}`.trim(), role: "dialog", "aria-modal": "true", tabindex: "-1",
-    "aria-labelledby": "dialog-title", "aria-describedby": options.consequence ? "dialog-consequence" : null,
+    "aria-labelledby": `${id}-title`, "aria-describedby": options.consequence ? `${id}-consequence` : null,
   }, form);
   const scrim = h("div", { class: "scrim" }, element);
   const say = (sentence: string): void => {
@@ -62,11 +65,12 @@ export function openDialog(options: DialogOptions): Dialog {
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (options.primary && primary) void run(options.primary.run, form, primary, say, close);
+    if (options.primary && primary) void run(options.primary.run, form, [primary, back], say, close);
   });
   scrim.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the page's own keys sleep under a dialog
-    if (event.key === "Escape" && mayLeave && !event.isComposing) close();
+    // While the action is under way nobody knows yet whether it was done.
+    if (event.key === "Escape" && mayLeave && !primary?.ariaBusy && !event.isComposing) close();
     if (event.key === "Tab") keepInside(event, element);
   });
   byId("dialogs").append(scrim);
@@ -88,21 +92,24 @@ function primaryButton(primary: NonNullable<DialogOptions["primary"]>): HTMLButt
 async function run(
   act: (fields: FormData) => Promise<void> | void,
   form: HTMLFormElement,
-  button: HTMLButtonElement,
+  [button, back]: [HTMLButtonElement, HTMLButtonElement | null],
   say: (sentence: string) => void,
   close: (isDone: boolean) => void,
 ): Promise<void> {
   if (button.disabled) return;
-  button.disabled = true;
-  button.setAttribute("aria-busy", "true");
+  const setBusy = (isBusy: boolean): void => {
+    button.disabled = isBusy;
+    button.ariaBusy = isBusy ? "true" : null;
+    if (back) back.disabled = isBusy;
+  };
+  setBusy(true);
   say("");
   try {
     await act(new FormData(form));
     close(true);
   } catch (error) {
     say(words(error));
-    button.disabled = false;
-    button.removeAttribute("aria-busy");
+    setBusy(false);
     (firstField(form) ?? button).focus();
   }
 }

@@ -62,7 +62,10 @@ export class Live {
     this.#stopped.signal.addEventListener("abort", () => clearInterval(timer));
     addEventListener("pagehide", () => this.stop());
     addEventListener("pageshow", (event) => event.persisted && location.reload());
-    navigator.locks.request(LOCK, { signal: this.#stopped.signal }, () => this.#lead()).catch((error: unknown) => {
+    // Without TLS a browser has no locks: each tab then reads a stream of its own.
+    const locks = navigator.locks as LockManager | undefined;
+    const leading = locks ? locks.request(LOCK, { signal: this.#stopped.signal }, () => this.#lead()) : this.#lead();
+    leading.catch((error: unknown) => {
       if (!this.#stopped.signal.aborted) throw error;
     });
   }

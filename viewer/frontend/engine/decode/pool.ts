@@ -12,21 +12,29 @@ interface Job {
 export type Decode = (bytes: Uint8Array, reduction: number, urgent: boolean) => Promise<Raster>;
 
 export class DecodePool {
-  readonly #workers: Worker[] = [];
+  readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #running = new Map<number, { job: Job; worker: Worker }>();
   readonly #waiting: Job[] = [];
+  #starting: Promise<void> | null = null;
+  #isClosed = false;
   #nextId = 1;
 
-  /** `wasm` gives the codec's bytes; the workers start as soon as they are compiled. */
-  constructor(wasm: Promise<ArrayBuffer>, size = (navigator.hardwareConcurrency || 2) > 2 ? 2 : 1) {
-    wasm.then((bytes) => WebAssembly.compile(bytes)).then(
-      (module) => {
-        for (let index = 0; index < size; index++) this.#start(module);
+  /** `wasm` gives the codec's bytes; it is asked at once, and again by a later job where it failed. */
+  constructor(private readonly wasm: () => Promise<ArrayBuffer>, private readonly size = (navigator.hardwareConcurrency || 2) > 2 ? 2 : 1) {
+    this.#ensure();
+  }
+
+  #ensure(): void {
+    if (this.#workers.size > 0 || this.#isClosed) return;
+    this.#starting ??= this.wasm()
+      .then((bytes) => WebAssembly.compile(bytes))
+      .then((module) => {
+        for (let index = 0; index < this.size && !this.#isClosed; index++) this.#start(module);
         this.#pump();
-      },
-      () => this.#failAll("frame_no_codec"),
-    );
+      })
+      .catch(() => this.#failAll("frame_no_codec"))
+      .finally(() => (this.#starting = null));
   }
 
   readonly decode: Decode = (bytes, reduction, urgent) =>
@@ -34,11 +42,15 @@ export class DecodePool {
       const job = { bytes, reduction, resolve, reject };
       if (urgent) this.#waiting.unshift(job);
       else this.#waiting.push(job);
+      this.#ensure();
       this.#pump();
     });
 
   close(): void {
+    this.#isClosed = true;
     for (const worker of this.#workers) worker.terminate();
+    this.#workers.clear();
+    this.#idle.length = 0;
     this.#failAll("frame_closed");
   }
 
@@ -47,7 +59,7 @@ export class DecodePool {
     worker.addEventListener("message", (event: MessageEvent<DecodeReply>) => this.#finish(event.data));
     worker.addEventListener("error", () => this.#lose(worker));
     this.#send(worker, { kind: "start", module });
-    this.#workers.push(worker);
+    this.#workers.add(worker);
     this.#idle.push(worker);
   }
 
@@ -75,11 +87,17 @@ export class DecodePool {
     this.#pump();
   }
 
-  /** A worker that dies takes only the frame it was at with it. */
+  /** A worker that dies, or never came to life, takes only the frame it was at with it; the last one is replaced when asked for. */
   #lose(worker: Worker): void {
-    for (const [id, running] of this.#running) {
-      if (running.worker === worker) this.#finish({ id, ok: false, code: "frame_damaged" });
+    worker.terminate();
+    this.#workers.delete(worker);
+    if (this.#idle.includes(worker)) this.#idle.splice(this.#idle.indexOf(worker), 1);
+    for (const [id, { job, worker: lost }] of this.#running) {
+      if (lost !== worker) continue;
+      this.#running.delete(id);
+      job.reject(new Error("frame_damaged"));
     }
+    if (this.#workers.size === 0) this.#failAll("frame_no_codec");
   }
 
   #failAll(code: string): void {

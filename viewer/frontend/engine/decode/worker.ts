@@ -5,11 +5,13 @@ import type { DecodeReply, DecodeRequest } from "./messages.ts";
 let codec: Promise<OpenJph> | null = null;
 
 function start(module: WebAssembly.Module): Promise<OpenJph> {
-  return load({
-    instantiateWasm(imports, done) {
-      void WebAssembly.instantiate(module, imports).then((instance) => done(instance, module));
-      return {};
-    },
+  return new Promise((resolve, reject) => {
+    load({
+      instantiateWasm(imports, done) {
+        WebAssembly.instantiate(module, imports).then((instance) => done(instance, module), reject);
+        return {};
+      },
+    }).then(resolve, reject);
   });
 }
 
@@ -45,6 +47,7 @@ function codeOf(error: unknown): string {
 async function answer(request: DecodeRequest): Promise<void> {
   if (request.kind === "start") {
     codec = start(request.module);
+    codec.catch(() => undefined); // each frame says it
     return;
   }
   let reply: DecodeReply;
