@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from worklist import triage
@@ -53,6 +53,7 @@ _RANK = case(
 
 # ``worklist.status.status``, in SQL; a test holds the two against each other.
 STATUS = case(
+    (and_(Workitem.state == "CANCELED", Workitem.retake_reason.is_not(None)), "returned_for_retake"),
     (Workitem.state == "CANCELED", "cancelled"),
     (and_(Workitem.state == "COMPLETED", Study.report_status.in_(SIGNED_STATUSES)), Study.report_status),
     (Workitem.state == "COMPLETED", "to_verify"),
@@ -101,6 +102,13 @@ def base_query(actor: Actor | None = None, now: datetime | None = None) -> Selec
     )
 
 
+def _is_shown() -> ColumnElement[bool]:
+    """Cancelled work is not, except where its images are to be taken again and nothing has come yet."""
+    later = aliased(Workitem)
+    followed = exists().where(later.replaces == Workitem.workitem_uid)
+    return or_(Workitem.state != "CANCELED", and_(Workitem.retake_reason.is_not(None), ~followed))
+
+
 def _keys_query() -> Select[*tuple[Any, ...]]:
     return (
         select(Workitem.workitem_uid)
@@ -125,7 +133,7 @@ def _conditions(narrow: ItemFilter) -> list[ColumnElement[bool]]:
     if narrow.state:
         conditions.append(Workitem.state.in_(narrow.state))
     elif narrow.workitem_uids is None and not narrow.status:
-        conditions.append(Workitem.state != "CANCELED")
+        conditions.append(_is_shown())
     if narrow.status:
         states = {state for word in narrow.status for state in STATES_OF_STATUS.get(word, ())}
         # Said twice so that the database can look the state up: it cannot see through the case expression.
@@ -173,7 +181,8 @@ def items(
             and_(_RANK == rank, Workitem.due_at == due, Workitem.workitem_uid > uid),  # noqa: SIM300
         ))  # fmt: skip
     uids = session.scalars(query.order_by(*key.clauses).limit(limit + 1)).all()
-    found = {row[0].workitem_uid: row for row in session.execute(base_query().where(Workitem.workitem_uid.in_(uids)))}
+    whole = session.execute(base_query(actor, now).where(Workitem.workitem_uid.in_(uids)))
+    found = {row[0].workitem_uid: row for row in whole}
     rows = [found[uid] for uid in uids if uid in found]
     shown = [item_json(row, zone) for row in rows[:limit]]
     if len(rows) <= limit:
@@ -185,7 +194,7 @@ def items(
 def items_by_study(session: Session, study_ids: Sequence[int], zone: tzinfo) -> dict[int, list[dict[str, Any]]]:
     """Live items of these studies, for the event stream; no actor: the caller filters by sight."""
     found: dict[int, list[dict[str, Any]]] = {study_id: [] for study_id in study_ids}
-    query = base_query().where(Study.id.in_(study_ids), Workitem.state != "CANCELED").order_by(Workitem.created_at)
+    query = base_query().where(Study.id.in_(study_ids), _is_shown()).order_by(Workitem.created_at)
     for row in session.execute(query).all():
         found[row[1].id].append(item_json(row, zone))
     return found
@@ -219,7 +228,8 @@ def item_json(row: Any, zone: tzinfo) -> dict[str, Any]:
         "kind": study.kind,
         "step": workitem.step,
         "state": workitem.state,
-        "status": status(workitem.state, workitem.step, study.input_readiness, study.report_status),
+        "status": status(workitem.state, workitem.step, study.input_readiness, study.report_status, workitem.retake_reason),
+        "retake": {"category": workitem.retake_reason, "reason": workitem.reason} if workitem.retake_reason else None,
         "report_status": study.report_status,
         "report_uid": workitem.report_uid,
         "priority": workitem.priority,
