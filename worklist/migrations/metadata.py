@@ -6,6 +6,7 @@ import reports.tables
 import worklist.account_tables
 import worklist.base.audit
 import worklist.base.outbox
+import worklist.commitment_tables
 import worklist.person_tables
 import worklist.repair_tables
 import worklist.tables
@@ -13,6 +14,7 @@ from worklist.base.db import Base
 
 TABLE_MODULES = (
     worklist.tables, worklist.account_tables, worklist.base.audit, worklist.base.outbox, worklist.person_tables,
+    worklist.commitment_tables,
     worklist.repair_tables, reports.tables,
 )  # fmt: skip
 
