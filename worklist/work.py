@@ -16,7 +16,7 @@ from pacs_bridge.scu import StoreResult, store_files
 from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
-from worklist import settle_service
+from worklist import commitment_work, settle_service
 from worklist.base import audit, outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
@@ -167,8 +167,9 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
     ]
     return Worker(
         roof.db,
-        {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof)},
-        roof.now, ticks=ticks, n_threads=6, limits={"derive": 2, "deliver": 4, "index_person": 1},
+        {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
+         "commitment": partial(commitment_work.tell, roof)},
+        roof.now, ticks=ticks, n_threads=6, limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2},
     )  # fmt: skip
 
 
