@@ -45,15 +45,7 @@ export function openDialog(options: DialogOptions): Dialog {
     finish(isDone);
   };
   const back = mayLeave ? h("button", { class: "btn", type: "button", onclick: () => close() }, options.back ?? t("ui.dialog.back")) : null;
-  const form = h("form", { novalidate: true },
-    h("header", {}, options.icon ? icon(options.icon) : null, h("h2", { id: `${id}-title` }, options.title)),
-    h("div", { class: "body" },
-      options.consequence && h("p", { class: "consequence", id: `${id}-consequence` }, options.consequence),
-      ...(options.body ?? []), error),
-    h("footer", {},
-      h("span", { class: "note" }, options.note ?? ""),
-      back,
-      primary));
+  const form = formOf(options, id, error, [back, primary]);
   const element = h("div", {
     class: `dialog ${options.size ?? ""}`.trim(), role: "dialog", "aria-modal": "true", tabindex: "-1",
     "aria-labelledby": `${id}-title`, "aria-describedby": options.consequence ? `${id}-consequence` : null,
@@ -77,6 +69,15 @@ export function openDialog(options: DialogOptions): Dialog {
   setInert(true);
   (firstField(form) ?? primary ?? back ?? element).focus();
   return { element, form, close, done, say };
+}
+
+function formOf(options: DialogOptions, id: string, error: HTMLElement, buttons: Child[]): HTMLFormElement {
+  return h("form", { novalidate: true },
+    h("header", {}, options.icon ? icon(options.icon) : null, h("h2", { id: `${id}-title` }, options.title)),
+    h("div", { class: "body" },
+      options.consequence && h("p", { class: "consequence", id: `${id}-consequence` }, options.consequence),
+      ...(options.body ?? []), error),
+    h("footer", {}, h("span", { class: "note" }, options.note ?? ""), ...buttons));
 }
 
 /** Where typing starts; null in a dialog without fields, or where none can be used any more. */
