@@ -228,7 +228,9 @@ def item_json(row: Any, zone: tzinfo) -> dict[str, Any]:
         "kind": study.kind,
         "step": workitem.step,
         "state": workitem.state,
-        "status": status(workitem.state, workitem.step, study.input_readiness, study.report_status, workitem.retake_reason),
+        "status": status(
+            workitem.state, workitem.step, study.input_readiness, study.report_status, workitem.retake_reason
+        ),
         "retake": {"category": workitem.retake_reason, "reason": workitem.reason} if workitem.retake_reason else None,
         "report_status": study.report_status,
         "report_uid": workitem.report_uid,

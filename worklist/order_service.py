@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from worklist import store, triage
+from worklist import retake_service, store, triage
 from worklist.access import Actor, Refused
 from worklist.base import audit
 from worklist.order import Match, OrderFacts, accession_number, match
@@ -126,8 +126,11 @@ def confirm_match(session: Session, actor: Actor, study: Study, order_uid: str, 
     order = session.get(Order, order_uid, with_for_update={"key_share": True})  # of two studies at once one has it
     if order is None or order.site_id != study.site_id or order.made_from_object:
         raise Refused("order_not_found")
-    if session.scalar(select(Study.id).where(Study.order_uid == order_uid)):
+    retake = retake_service.awaited(session, order_uid=order_uid)
+    if retake is None and session.scalar(select(Study.id).where(Study.order_uid == order_uid)):
         raise Refused("order_taken")
+    if retake is not None:
+        retake_service.follow(session, retake, study, now)
     due_at = triage.due_at(study.received_at, study.modality, study.body_part, order.priority, order.pathway)
     session.execute(
         update(Workitem)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
-from worklist import person_service, store, triage
+from worklist import person_service, retake_service, store, triage
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
 from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
@@ -190,6 +190,9 @@ def _new_study(
     )  # fmt: skip
     session.add(workitem)
     session.flush()
+    retake = retake_service.awaited(session, order_uid=order.order_uid)
+    if retake is not None and retake.study_id != study.id:
+        retake_service.follow(session, retake, study, now)
     site = session.get_one(Site, sender.site_id)
     audit.record(
         session, now=now, actor=sender.source, role="device", site=site.code,
@@ -284,6 +287,9 @@ def _note_arrival(
     if was_ready:
         study.input_readiness = InputReadiness.INCOMPLETE
         _tell_late_images(session, study, now, signed_statuses(session, study.id))
+        retake = retake_service.awaited(session, study_id=study.id)
+        if retake is not None:
+            retake_service.follow(session, retake, study, now)
     if was_ready or now - study.progress_told_at >= PROGRESS_INTERVAL:
         study.progress_told_at = now
         audit.emit(

@@ -82,6 +82,12 @@ def incomplete_studies(session: Session) -> Sequence[Study]:
     return session.scalars(select(Study).where(Study.input_readiness == "INCOMPLETE").order_by(Study.id)).all()
 
 
+def _has_usable_study() -> ColumnElement[bool]:
+    """Whether an order has a study that was not returned for a retake."""
+    returned = exists().where(Workitem.study_id == Study.id, Workitem.retake_reason.is_not(None))
+    return exists().where(Study.order_uid == Order.order_uid, ~returned)
+
+
 def open_orders_of_site(session: Session, site_id: int, since: datetime) -> Sequence[tuple[Order, Patient]]:
     """Orders made by a person, still without a study, newest first."""
     rows = session.execute(
@@ -91,7 +97,7 @@ def open_orders_of_site(session: Session, site_id: int, since: datetime) -> Sequ
             Order.site_id == site_id,
             Order.made_from_object.is_(False),
             Order.created_at >= since,
-            ~exists().where(Study.order_uid == Order.order_uid),
+            ~_has_usable_study(),
         )
         .order_by(Order.created_at.desc())
     )

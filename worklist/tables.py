@@ -270,6 +270,7 @@ class Workitem(Base):
     claimed_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     reason: Mapped[str | None] = mapped_column(String(256))
+    retake_reason: Mapped[str | None] = mapped_column(Code)  # one of worklist.retake; None: not asked for
     replaces: Mapped[str | None] = mapped_column(ForeignKey("workitem.workitem_uid"), unique=True)
     report_uid: Mapped[str | None] = mapped_column(Uid, index=True)
 

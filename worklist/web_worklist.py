@@ -8,11 +8,12 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from worklist import items_store, person_store, status, store, workitem_service
+from worklist import items_store, person_store, retake_service, status, store, workitem_service
 from worklist.access import Act
 from worklist.access_store import visible_studies, visible_study
 from worklist.account_tables import Account
 from worklist.items_store import BadCursor, ItemFilter
+from worklist.retake import CATEGORIES
 from worklist.shown import order_json, patient_json
 from worklist.study import modality_of
 from worklist.tables import Order, Patient, Series, Site, Study, Workitem
@@ -39,7 +40,7 @@ register_codes(
     {
         "already_claimed": 409, "workitem_ended": 409, "not_claimed": 409, "stale": 409, "own_report": 409,
         "workitem_illegal_move": 409, "reason_missing": 422, "reader_unknown": 422, "study_conflict": 409,
-        "study_receiving": 409,
+        "study_receiving": 409, "retake_category": 422, "retake_report_out": 409,
     }
 )  # fmt: skip
 
@@ -260,6 +261,21 @@ def take_over(uid: str) -> dict[str, Any]:
             session, actor(), uid, body["reason"], now(), last_saved_at=adapter("report_saved_at")
         )
         return {"replaced_by": item.workitem_uid, "transaction_uid": transaction_uid}
+
+
+RETAKE = {"category": Field(str, choices=set(CATEGORIES)), "reason": Field(str, False, 256)}
+
+
+@worklist.post("/api/workitems/<uid>/retake")
+@route_needs(
+    Act.WORKITEM_RETAKE, summary="Return a study whose images do not do to the technician for a retake", body=RETAKE,
+    answers={200: "the work has ended; new images bring new work", 409: "not held, receiving, or a report is out"},
+)  # fmt: skip
+def retake(uid: str) -> dict[str, Any]:
+    body = read_json(RETAKE)
+    with write() as session:
+        retake_service.return_for_retake(session, actor(), uid, body["category"], body.get("reason", ""), now())
+    return {}
 
 
 @worklist.post("/api/workitems/<uid>/dismiss")

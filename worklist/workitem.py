@@ -27,6 +27,7 @@ class WorkitemMove(StrEnum):
     COMPLETE = "complete"  # its product is signed
     RELEASE = "release"  # given back, handed over or taken over: a successor follows
     RETURN = "return"  # a reviewer sends the report back: a new interpretation follows
+    RETAKE = "retake"  # the images do not do: the site takes them again, and new work follows them
     DISMISS = "dismiss"  # an addendum that nothing has to be written for
     WITHDRAW = "withdraw"  # the reason for the work has gone
 
@@ -39,6 +40,7 @@ TRANSITIONS: dict[tuple[WorkitemState, WorkitemMove], WorkitemState] = {
     (P, WorkitemMove.COMPLETE): D,
     (P, WorkitemMove.RELEASE): X,
     (P, WorkitemMove.RETURN): X,
+    (P, WorkitemMove.RETAKE): X,
     (P, WorkitemMove.DISMISS): X,
     (P, WorkitemMove.WITHDRAW): X,
 }

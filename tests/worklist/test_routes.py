@@ -52,6 +52,7 @@ TABLE: dict[str, set[str] | str] = {
     "GET /api/templates": READ, "GET /api/thumbnails/<uid>": SEES, "GET /api/tokens": {"admin"},
     "DELETE /api/tokens/<sitting>": {"admin"}, "GET /api/workitems/<uid>": SEES,
     "POST /api/workitems/<uid>/claim": READ, "POST /api/workitems/<uid>/conflicts/seen": READ,
+    "POST /api/workitems/<uid>/retake": {"reader", "reviewer"},
     "POST /api/workitems/<uid>/dismiss": READ, "POST /api/workitems/<uid>/reassign": {"reader", "reviewer"},
     "POST /api/workitems/<uid>/takeover": {"reader", "reviewer"}, "POST /api/workitems/<uid>/release": READ, "PUT /api/workitems/<uid>/report": READ,
     "POST /api/workitems/<uid>/report/prepare": {"reader", "reviewer"},

@@ -226,23 +226,23 @@ def test_released_twice_at_once_there_is_one_successor(county: Township, folder:
 
 def test_the_status_in_sql_is_the_status_of_the_domain(county: Township, folder: Path) -> None:
     work(county, folder)
-    combinations = list(itertools.product(WorkitemState, WorkitemStep, InputReadiness, REPORT_STATUSES))
-    assert len(combinations) > 200
+    combinations = list(itertools.product(WorkitemState, WorkitemStep, InputReadiness, REPORT_STATUSES, (None, "motion")))
+    assert len(combinations) > 400
     with county.roof.db.write() as session:
-        for state, step, readiness, report_status in combinations:
-            session.execute(update(Workitem).values(state=state.value, step=step.value))
+        for state, step, readiness, report_status, retake in combinations:
+            session.execute(update(Workitem).values(state=state.value, step=step.value, retake_reason=retake))
             session.execute(update(Study).values(input_readiness=readiness.value, report_status=report_status))
             found = session.scalar(
                 select(STATUS).select_from(Workitem).join(Study, Study.id == Workitem.study_id)
             )
-            assert found == status(state, step, readiness, report_status), (state, step, readiness, report_status)
+            assert found == status(state, step, readiness, report_status, retake), (state, step, readiness, report_status)
 
 
 def test_a_status_is_looked_up_by_the_states_it_can_stand_in(county: Township, folder: Path) -> None:
-    for state, step, readiness, report_status in itertools.product(
-        WorkitemState, WorkitemStep, InputReadiness, REPORT_STATUSES
+    for state, step, readiness, report_status, retake in itertools.product(
+        WorkitemState, WorkitemStep, InputReadiness, REPORT_STATUSES, (None, "motion")
     ):
-        assert state in STATES_OF_STATUS[status(state, step, readiness, report_status)]
+        assert state in STATES_OF_STATUS[status(state, step, readiness, report_status, retake)]
     assert set(STATES_OF_STATUS) == set(STATUSES)
     item = work(county, folder)
     assert [row["status"] for row in listed(county, "radiologist", status=("waiting", "reading"))] == ["waiting"]

@@ -25,7 +25,7 @@ import { connectTabs, quotedPrior, showOrder, showPriors, showQuote, showReturn 
 import { noteOf, type Standing, standingOf, showStanding } from "./read_standing.ts";
 import { showStatus } from "./read_status.ts";
 import { Signing } from "./read_signing.ts";
-import { askReassign, askRelease, askTakeOver, claim, claimNext, MOST_OPEN, OPEN, readingPath } from "./work_actions.ts";
+import { askReassign, askRelease, askRetake, askTakeOver, claim, claimNext, MOST_OPEN, OPEN, readingPath } from "./work_actions.ts";
 import { queue } from "./worklist_order.ts";
 
 const FOLLOWING_AFTER_MS = 1500;
@@ -212,6 +212,11 @@ export class Reading {
   async release(): Promise<void> {
     const detail = await this.#known();
     if (detail && (await this.saved()) && (await askRelease(detail))) location.assign("/");
+  }
+
+  async retake(): Promise<void> {
+    const detail = await this.#known();
+    if (detail && (await this.saved()) && (await askRetake(detail))) location.assign("/");
   }
 
   async reassign(): Promise<void> {

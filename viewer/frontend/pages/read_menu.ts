@@ -21,6 +21,7 @@ export function openMenu(reading: Reading): void {
     h("button", { type: "button", role: "menuitem", onclick: () => { close(); void act(); } }, icon(name), words);
   const menu = h("div", { class: "menu up", id: "more-menu", role: "menu" },
     item("return", t("ui.report.release"), () => reading.release()),
+    reading.person.role !== "trainee" && reading.detail?.step === "interpretation" && item("image", t("ui.report.retake"), () => reading.retake()),
     reading.person.role !== "trainee" && item("users", t("ui.worklist.reassign"), () => reading.reassign()),
     reading.detail?.step === "addendum" && item("check", t("page.reader.dismiss"), () => reading.dismiss()));
   menu.addEventListener("keydown", (event) => {

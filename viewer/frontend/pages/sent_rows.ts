@@ -21,7 +21,7 @@ export interface RowActions {
 const WARN_MS = 5 * 60_000;
 
 export function needsAction(item: WorklistItem): boolean {
-  return item.n_conflicts > 0 || hasSuggestion(item);
+  return item.n_conflicts > 0 || hasSuggestion(item) || item.status === "returned_for_retake";
 }
 
 export function hasSuggestion(item: WorklistItem): boolean {
@@ -50,6 +50,8 @@ export function sentTrack(item: WorklistItem): HTMLElement {
   const words = made.querySelector(".words");
   if (item.n_conflicts === 0 && item.status === "receiving") {
     words?.replaceChildren(t("page.tech.receiving", { n: item.n_instances }));
+  } else if (item.status === "returned_for_retake") {
+    words?.append("。", t("ui.retake.to_do"));
   } else if (item.n_conflicts === 0 && !isSigned(item) && item.status !== "cancelled") {
     if (isPreliminary(item)) words?.prepend(t("page.preliminary_out"), " · ");
     words?.append(" · ", timeLeft(item.due_at));

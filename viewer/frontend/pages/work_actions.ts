@@ -45,6 +45,27 @@ export function askRelease(item: WorklistItem): Promise<boolean> {
   });
 }
 
+const RETAKE_CATEGORIES = ["positioning", "exposure", "motion", "wrong_patient", "incomplete", "other"] as const;
+
+export function askRetake(item: WorklistItem): Promise<boolean> {
+  const category = h("select", { class: "select", name: "category", autofocus: true },
+    ...RETAKE_CATEGORIES.map((one) => h("option", { value: one }, t(`ui.retake.${one}`))));
+  const reason = h("textarea", { class: "textarea", name: "reason", rows: 3, maxlength: 256 });
+  return openDialog({
+    title: t("ui.report.retake"),
+    consequence: t("ui.report.retake_consequence", { name: item.patient.name, exam: exam(item) }),
+    body: [field(t("ui.report.retake_category"), category, true), field(t("ui.report.retake_reason"), reason)],
+    primary: {
+      words: t("ui.report.retake"),
+      run: async (fields) => {
+        const [chosen, why] = [String(fields.get("category")), String(fields.get("reason") ?? "").trim()];
+        if (chosen === "other" && !why) throw new Error(t("ui.dialog.reason_missing"));
+        await server.post(`/api/workitems/${item.workitem_uid}/retake`, { category: chosen, reason: why });
+      },
+    },
+  }).done;
+}
+
 /** Takes over what its holder left lying; the successor's UID, or "" when somebody went back. */
 export async function askTakeOver(item: WorklistItem): Promise<string> {
   let successor = "";

@@ -49,7 +49,7 @@ export interface Order {
 
 export type Status =
   | "receiving" | "waiting" | "reading" | "to_verify" | "returned_for_edit"
-  | "final" | "delivered" | "opened" | "acknowledged" | "cancelled";
+  | "final" | "delivered" | "opened" | "acknowledged" | "returned_for_retake" | "cancelled";
 export const SIGNED: readonly Status[] = ["final", "delivered", "opened", "acknowledged"];
 
 export interface WorklistItem {
@@ -60,6 +60,8 @@ export interface WorklistItem {
   status: Status;
   /** How far the report of the study is: none, draft, preliminary, submitted, returned, final … */
   report_status?: string;
+  /** Why its images are to be taken again, where they are. */
+  retake?: { category: string; reason: string | null } | null;
   report_uid: string | null;
   priority: string;
   lane: Lane;

@@ -30,6 +30,7 @@ export function trackOf(item: WorklistItem): Track {
       return { done: 3, current: 3, tone: "", words };
     case "acknowledged":
       return { done: 5, current: -1, tone: "green", words };
+    case "returned_for_retake":
     case "cancelled":
       return { done: 1, current: 1, tone: "red", words };
     default:
@@ -44,6 +45,7 @@ export function statusWords(item: WorklistItem): string {
   if (item.status === "waiting" && item.assigned_to) return t("ui.status.assigned_to", { name: item.assigned_to });
   if (item.status === "receiving") return t("ui.images.arriving", { n: item.n_instances });
   const word = t(`ui.status.${item.status}`);
+  if (item.retake) return [word, t(`ui.retake.${item.retake.category}`), item.retake.reason].filter(Boolean).join(" · ");
   return SIGNED.includes(item.status) && item.ended_at ? `${word} ${time(item.ended_at)}` : word;
 }
 

@@ -1,5 +1,6 @@
-"""Deliveries that a later report overtook have a state of their own. [app]"""
+"""Overtaken deliveries have a state of their own; a workitem says why its images are taken again. [app]"""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
@@ -13,6 +14,7 @@ def upgrade() -> None:
         "UPDATE delivery SET state = 'SUPERSEDED', last_error = NULL"
         " WHERE state = 'DEAD' AND last_error = 'superseded'"
     )
+    op.add_column("workitem", sa.Column("retake_reason", sa.String(length=32), nullable=True))
 
 
 def downgrade() -> None:
