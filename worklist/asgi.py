@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from flask import Flask
 
 from worklist.events import EventsApp
 from worklist.web_errors import sentence
-from worklist.web_files import FILE_HEADER
+from worklist.web_files import FILE_HEADER, SEGMENTS, SEGMENTS_KEY, FileRange, Segment, length_of
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -25,20 +25,32 @@ Send = Callable[[Message], Awaitable[None]]
 N_THREADS = 12
 MAX_WAITING = 256  # requests in or before the threads; more are turned away at once
 CHUNK_BYTES = 1 << 20
+SHORT_PREFIX = "/dicom-web/studies/"
+MOST_SHORT_BYTES = 8 << 20  # a frame that leaves in one piece
 _FILE_HEADER = FILE_HEADER.lower().encode()
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def build_asgi(flask_app: Flask, events: EventsApp, *, file_root: Path, n_threads: int = N_THREADS) -> "WebApp":
+# A complete answer (headers, body) to a path and headers, on a decision of a moment ago; None: ask Flask.
+ShortWay = Callable[[str, Any], tuple[list[tuple[bytes, bytes]], Sequence[Segment]] | None]
+
+
+def build_asgi(
+    flask_app: Flask, events: EventsApp, *, file_root: Path, n_threads: int = N_THREADS,
+    short_way: ShortWay | None = None,
+) -> "WebApp":  # fmt: skip
     """The application for granian. Files are sent only from below ``file_root``."""
-    return WebApp(flask_app, events, file_root.resolve(), n_threads)
+    return WebApp(flask_app, events, file_root.resolve(), n_threads, short_way)
 
 
 class WebApp:
     """Sends each request where it belongs."""
 
-    def __init__(self, flask_app: Flask, events: EventsApp, file_root: Path, n_threads: int) -> None:
+    def __init__(
+        self, flask_app: Flask, events: EventsApp, file_root: Path, n_threads: int, short_way: ShortWay | None
+    ) -> None:
         self.events = events
+        self.short_way = short_way
         self.pages = WSGIMiddleware(flask_app, workers=n_threads)  # type: ignore[arg-type]
         self.file_root = file_root
         self.file_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
@@ -53,8 +65,34 @@ class WebApp:
             await self.events(scope, receive, send)
         elif self.n_waiting >= MAX_WAITING:
             await _turn_away(send)
+        elif await self._sent_short(scope, send):
+            pass
         else:
             await self._page(scope, receive, send)
+
+    async def _sent_short(self, scope: Scope, send: Send) -> bool:
+        """Whether the request was answered without Flask."""
+        if self.short_way is None or scope["method"] != "GET" or scope["query_string"]:
+            return False
+        if not scope["path"].startswith(SHORT_PREFIX):
+            return False
+        found = await asyncio.get_running_loop().run_in_executor(self.file_threads, self._short, scope)
+        if found is None:
+            return False
+        headers, body = found
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        return True
+
+    def _short(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
+        found = self.short_way(scope["path"], scope["headers"]) if self.short_way else None
+        if found is None or (length_of(found[1]) or 0) > MOST_SHORT_BYTES:
+            return None
+        try:
+            body = _joined(self.file_root, found[1])
+        except OSError:
+            return None  # whatever is wrong with the file, the long way says it
+        return [*found[0], _NO_STORE, (b"content-length", str(len(body)).encode())], body
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["headers"] = _one_cookie_header(scope["headers"])
@@ -104,6 +142,7 @@ class _Answer:
     def __init__(self, app: WebApp, scope: Scope, send: Send) -> None:
         self._app, self._scope, self._send = app, scope, send
         self._file: _FileRange | None = None
+        self._segments: Sequence[Segment] | None = None
         self._replaced = False
 
     async def send(self, message: Message) -> None:
@@ -111,9 +150,13 @@ class _Answer:
             await self._start(message)
         elif self._replaced:
             pass  # the 404 below has its own body
-        elif self._file is None or self._scope["method"] == "HEAD":
+        elif (self._file is None and self._segments is None) or self._scope["method"] == "HEAD":
             await self._send(message)
-        elif not message.get("more_body", False):
+        elif message.get("more_body", False):
+            pass  # nothing of it is ours: the body follows at its end
+        elif self._segments is not None:
+            await send_segments(self._app, self._send, self._segments)
+        elif self._file is not None:
             await self._send_file(self._file)
 
     def close(self) -> None:
@@ -125,13 +168,18 @@ class _Answer:
         header = next((value for name, value in message["headers"] if name == _FILE_HEADER), None)
         if header is None:
             return await self._send(message)
+        kept = [pair for pair in message["headers"] if pair[0] not in (_FILE_HEADER, b"content-length")]
+        if header == SEGMENTS.encode():
+            segments: Sequence[Segment] = self._scope.pop(SEGMENTS_KEY)
+            self._segments, size = segments, length_of(segments)
+            kept += [] if size is None else [(b"content-length", str(size).encode())]
+            return await self._send({**message, "headers": kept})
         try:
             self._file = await self._in_thread(self._open, header.decode("latin-1"))
         except OSError:  # gone between the view and here
             self._replaced = True
             await self._send({"type": "http.response.start", "status": 404, "headers": [_NO_STORE]})
             return await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        kept = [pair for pair in message["headers"] if pair[0] not in (_FILE_HEADER, b"content-length")]
         length = str(self._file.length).encode()
         return await self._send({**message, "headers": [*kept, (b"content-length", length)]})
 
@@ -163,6 +211,45 @@ class _Answer:
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._app.file_threads, function, *arguments)
+
+
+async def send_segments(app: WebApp, send: Send, segments: Sequence[Segment]) -> None:
+    """Piece by piece; small ones together, of a large file never more than a chunk in memory."""
+    loop, size = asyncio.get_running_loop(), length_of(segments)
+    if size is not None and size <= 2 * CHUNK_BYTES:
+        body = await loop.run_in_executor(app.file_threads, _joined, app.file_root, segments)
+        return await send({"type": "http.response.body", "body": body, "more_body": False})
+    for segment in segments:
+        if not isinstance(segment, FileRange):
+            piece = segment if isinstance(segment, bytes) else await loop.run_in_executor(app.file_threads, segment)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            continue
+        offset, end = segment.offset, segment.offset + segment.length
+        while offset < end:
+            part = FileRange(segment.path, offset, min(CHUNK_BYTES, end - offset))
+            piece = await loop.run_in_executor(app.file_threads, _read_range, app.file_root, part)
+            offset += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return None
+
+
+def _joined(file_root: Path, segments: Sequence[Segment]) -> bytes:
+    return b"".join(_read_range(file_root, one) if isinstance(one, FileRange) else one for one in segments)  # type: ignore[misc]
+
+
+def _read_range(file_root: Path, part: FileRange) -> bytes:
+    """Raises OSError where the file is gone, not below the root, or shorter than asked for."""
+    if not part.path.is_relative_to(file_root):
+        raise FileNotFoundError
+    descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        piece = os.pread(descriptor, part.length, part.offset)
+    finally:
+        os.close(descriptor)
+    if len(piece) < part.length:
+        raise OSError("a stored file is shorter than it was")
+    return piece
 
 
 async def _turn_away(send: Send) -> None:

@@ -95,14 +95,14 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     from worklist.events import EventsApp  # noqa: PLC0415
     from worklist.roof import open_roof  # noqa: PLC0415
     from worklist.serve import serve  # noqa: PLC0415
-    from worklist.webserver import authenticate, build_web, describe, visible  # noqa: PLC0415
+    from worklist.webserver import SHORT_WAY, authenticate, build_web, describe, visible  # noqa: PLC0415
 
     roof = open_roof(settings)
     pool = SigningPool(roof.keys_dir)
     Thread(target=pool.warm_up, daemon=True).start()
     flask_app = build_web(roof, pool)
     events = EventsApp(roof.db, partial(authenticate, roof), partial(describe, settings.zone), visible)
-    app = build_asgi(flask_app, events, file_root=roof.blobs.root)
+    app = build_asgi(flask_app, events, file_root=roof.blobs.root, short_way=flask_app.extensions[SHORT_WAY])
 
     def close() -> None:
         pool.close()

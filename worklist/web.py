@@ -53,6 +53,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
 from worklist import openapi, store, web_auth, web_errors, web_login
+from worklist.base.config import Settings
 from worklist.web_context import (
     WebServices,
     actor,
@@ -175,11 +176,21 @@ def _headers(answer: AnyResponse) -> AnyResponse:
     """What every answer carries; patient data is kept by no cache."""
     if not (request.endpoint == "static_files.built_file" and "immutable" in answer.headers.get("Cache-Control", "")):
         answer.headers["Cache-Control"] = "no-store"
-    answer.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    answer.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    if web_auth.is_secure():
-        answer.headers["Strict-Transport-Security"] = "max-age=31536000"
+    for name, value in common_headers(services().settings).items():
+        if name not in answer.headers or name != "Content-Security-Policy":
+            answer.headers[name] = value
     return answer
+
+
+def common_headers(settings: Settings) -> dict[str, str]:
+    """What tells a browser how far to trust an answer of ours."""
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if settings.has_tls or settings.is_behind_proxy:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    return headers

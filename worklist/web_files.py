@@ -1,10 +1,12 @@
 """Large bytes leave by file range, after the view has checked access. [web]
 
 A view answers with the header ``X-Teleread-File``; the ASGI side (``worklist.asgi``) takes it off and
-sends the file itself, so the bytes are never copied through WSGI. Without ASGI (test client) the view
-answers with the bytes.
+sends the file itself, so the bytes are never copied through WSGI. A body of many pieces is handed over in the
+request's ASGI scope. Without ASGI (test client) the view answers with the bytes.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,25 @@ from flask import Response, request
 from werkzeug.http import http_date
 
 FILE_HEADER = "X-Teleread-File"
+SEGMENTS = "segments"  # the header's value where the pieces are in the scope
+SEGMENTS_KEY = "teleread.segments"
+
+
+@dataclass(frozen=True)
+class FileRange:
+    """``length`` bytes of a stored file from ``offset``."""
+
+    path: Path
+    offset: int
+    length: int
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+Segment = bytes | FileRange | Callable[[], bytes]  # the last: made only when its turn comes
 
 
 def send_stored(path: Path, mimetype: str, *, etag: str, max_age_s: int = 0) -> Response:
@@ -60,3 +81,30 @@ def attach_file(response: Response, path: Path, offset: int, length: int) -> Res
         file.seek(offset)
         response.data = file.read(length)
     return response
+
+
+def send_segments(response: Response, segments: Sequence[Segment]) -> Response:
+    """Make these pieces, one after another, the body of the response."""
+    if "asgi.scope" in request.environ:
+        request.environ["asgi.scope"][SEGMENTS_KEY] = segments
+        response.headers[FILE_HEADER] = SEGMENTS
+        return response
+    response.data = b"".join(segment_bytes(segment) for segment in segments)
+    return response
+
+
+def segment_bytes(segment: Segment) -> bytes:
+    """The piece itself, in memory."""
+    if isinstance(segment, bytes):
+        return segment
+    return segment.read() if isinstance(segment, FileRange) else segment()
+
+
+def length_of(segments: Sequence[Segment]) -> int | None:
+    """How many bytes they are together, where that is known before they are made."""
+    total = 0
+    for segment in segments:
+        if not isinstance(segment, bytes | FileRange):
+            return None
+        total += len(segment) if isinstance(segment, bytes) else segment.length
+    return total

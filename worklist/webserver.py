@@ -20,6 +20,8 @@ from reports.signing_pool import SigningPool
 from reports.verification import VerifyDesk, is_intact
 from reports.web import note_readings, published_report, report_of_workitem, reports
 from reports.web_deliveries import deliveries
+from viewer.dicomweb_fast import FrameMemory
+from viewer.dicomweb_routes import dicomweb
 from viewer.web import viewer
 from worklist import ecg_sheet, items_store, store
 from worklist.access import Actor, can_see_study
@@ -31,11 +33,12 @@ from worklist.roof import Roof, run_name
 from worklist.session_service import find_session
 from worklist.tables import Study
 from worklist.uploads import UploadDesk
-from worklist.web import WebServices, create_web
+from worklist.web import WebServices, common_headers, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
 from worklist.web_auth import SESSION_COOKIE
 from worklist.web_devices import devices
+from worklist.web_dicomweb import dicomweb_adapters, short_way
 from worklist.web_orders import orders
 from worklist.web_people import people
 from worklist.web_public import public
@@ -43,7 +46,10 @@ from worklist.web_statistics import statistics
 from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
-BLUEPRINTS = (worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, statistics)
+BLUEPRINTS = (
+    worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, statistics, dicomweb,
+)  # fmt: skip
+SHORT_WAY = "teleread_short_way"  # in the application's extensions, for the ASGI side
 
 
 def build_web(roof: Roof, pool: SigningPool) -> Flask:
@@ -55,6 +61,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
     intact = partial(is_intact, roof.blobs.path, roof.keys_dir / "ca.crt")
     inbox = make_inbox(roof, run_name("web"))
     inbox.close_lost_associations()  # an upload that a killed web process left open
+    memory = FrameMemory()
     adapters: dict[str, Callable[..., Any]] = {
         "desk": lambda: desk, "blob_path": roof.blobs.path, "derived_dir": roof.blobs.derived_dir,
         "report_of_workitem": report_of_workitem, "published_report": published_report,
@@ -64,11 +71,13 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
         "verify_code": VerifyDesk(roof.db, intact).look_up, "failing_parts": partial(failing_parts, roof),
         "vault": partial(open_vault, roof.keys_dir),
-        **admin_adapters(roof),
+        **admin_adapters(roof), **dicomweb_adapters(roof, inbox, memory),
     }  # fmt: skip
-    return create_web(
+    app = create_web(
         WebServices(db=roof.db, settings=roof.settings, now=roof.now, blueprints=BLUEPRINTS, adapters=adapters)
     )
+    app.extensions[SHORT_WAY] = short_way(memory, common_headers(roof.settings))
+    return app
 
 
 def _paper_ecg(roof: Roof, session: Session, study: Study) -> str | None:

@@ -18,7 +18,7 @@ from worklist.account_tables import Account
 from worklist.base.db import Database
 from worklist.session_service import open_session
 from worklist.store import instances_of_study
-from worklist.tables import Instance, Site
+from worklist.tables import Instance, Series, Site
 from worklist.webserver import build_web
 
 EVERYONE = set(ROLES)
@@ -62,6 +62,16 @@ TABLE: dict[str, set[str] | str] = {
     "POST /language": "*", "GET /login": "*", "POST /login": "*", "POST /logout": EVERYONE, "GET /portal": {"clinician"},
     "GET /read/<uid>": READ, "GET /reports/<uid>": READ | {"clinician"}, "GET /static/dist/<path:name>": "*",
     "GET /statistics": {"manager"}, "GET /technician": {"technician"}, "GET /verify/<code>": "*",
+    # DICOMweb: retrieving needs sight of the study, storing is a technician's
+    "GET /dicom-web/": "*", "POST /dicom-web/studies": {"technician"}, "POST /dicom-web/studies/<study>": {"technician"},
+    **{f"GET /dicom-web/studies/<study>{rest}": SEES for rest in (
+        "", "/metadata", "/rendered", "/thumbnail", "/series/<series>", "/series/<series>/metadata",
+        "/series/<series>/rendered", "/series/<series>/thumbnail",
+        *(f"/series/<series>/instances/<instance>{last}" for last in (
+            "", "/metadata", "/rendered", "/thumbnail", "/frames/<frames>", "/frames/<frames>/rendered",
+            "/frames/<frames>/thumbnail", "/bulkdata/<path:where>",
+        )),
+    )},
 }  # fmt: skip
 # On a real DR study of QINGSHAN with a final report: status by demo user.
 IMAGES = {
@@ -69,7 +79,11 @@ IMAGES = {
     "clinician2": 404, "cardiologist": 404, "reviewer_ecg": 404, "manager": 403, "admin": 403,
 }  # fmt: skip
 REPORT = IMAGES | {"tech": 403, "tech2": 403}
+_DICOMWEB = "/dicom-web/studies/{study}"
+_ONE = _DICOMWEB + "/series/{series}/instances/{instance}"
 SEEN = {
+    **{f"{base}{rest}": IMAGES for base in (_DICOMWEB, _ONE) for rest in ("", "/metadata", "/thumbnail", "/rendered")},
+    f"{_ONE}/frames/1": IMAGES, f"{_ONE}/frames/1/rendered": IMAGES, f"{_ONE}/bulkdata/7FE00010": IMAGES,
     "/api/studies/{study}": IMAGES, "/api/studies/{study}/display": IMAGES, "/api/workitems/{workitem}": IMAGES,
     "/api/frames/{instance}/1": IMAGES, "/api/thumbnails/{instance}": IMAGES, "/api/reports/{report}": REPORT,
     "/api/reports/{report}/pdf": REPORT, "/api/reports/{report}/deliveries": REPORT, "/reports/{report}": REPORT,
@@ -139,10 +153,11 @@ def test_a_study_is_seen_by_its_site_and_its_readers_and_by_nobody_else(county: 
     report = county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
     with county.roof.db.read() as session:
         instance: Instance = instances_of_study(session, study.id)[0]
+        series = session.get_one(Series, instance.series_id).series_instance_uid
     _derive(county, instance)
     names = {
         "study": study.study_instance_uid, "workitem": item.workitem_uid, "report": report.report_uid,
-        "instance": instance.sop_instance_uid,
+        "instance": instance.sop_instance_uid, "series": series,
     }  # fmt: skip
     client, wrong = app.test_client(), []
     for username, image_status in IMAGES.items():

@@ -1,0 +1,97 @@
+"""Metadata of stored instances and of whole series as files, made once and sent as they are. [adapter]
+
+``metadata.json`` beside an instance's other derived data has no addresses in it; the file of a series has them, for
+the address it was asked by. All of it can be made again at any time.
+"""
+
+import gzip
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.dicom_json import BULK_MARK, corrected_json, instance_json
+
+MAKER = "teleread-metadata/1"
+INSTANCE_FILE = "metadata.json"
+GZIP_LEVEL = 5  # series metadata shrink to a twentieth
+_KEPT = 6  # files of one series: it has as many addresses as the server has names
+_MARKED = f'"BulkDataURI":"{BULK_MARK}'
+
+
+@dataclass(frozen=True)
+class Described:
+    """An instance whose metadata are wanted. ``url``: of the instance, where its bulk data will be found."""
+
+    blob_key: str
+    url: str
+    corrections: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetadataFile:
+    """One JSON array, plain and gzipped, and its validator."""
+
+    plain: Path
+    gzipped: Path
+    etag: str
+
+
+class MetadataCache:
+    """Safe for many threads and processes at once: files appear whole."""
+
+    def __init__(self, blobs: FileBlobs) -> None:
+        self._blobs = blobs
+
+    def instance(self, blob_key: str) -> str:
+        """The metadata without addresses. Raises OSError where the object is gone."""
+        path = self._blobs.derived_dir(blob_key) / INSTANCE_FILE
+        with suppress(OSError):
+            if text := path.read_text("utf-8"):
+                return text
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values of the data set, which are the patient's
+            text = instance_json(self._blobs.path(blob_key))
+        self._blobs.put_derived(blob_key, INSTANCE_FILE, text.encode())
+        return text
+
+    def described(self, one: Described) -> str:
+        """The metadata as they leave: corrected, with addresses."""
+        text = corrected_json(self.instance(one.blob_key), one.corrections)
+        return text.replace(_MARKED, f'"BulkDataURI":"{one.url}/bulkdata/')
+
+    def file_of(self, uid: str, wanted: Sequence[Described]) -> MetadataFile:
+        """The array of all of these as a file; ``uid``: of the series or study that they are."""
+        key = _key(wanted)
+        folder = self._blobs.root / "derived" / "metadata" / blake3(uid.encode()).hexdigest()[:32]
+        found = MetadataFile(folder / f"{key}.json", folder / f"{key}.json.gz", key)
+        if not found.gzipped.is_file() or not found.plain.is_file():
+            text = "[" + ",".join(self.described(one) for one in wanted) + "]"
+            self._put(found.plain, text.encode())
+            self._put(found.gzipped, gzip.compress(text.encode(), GZIP_LEVEL, mtime=0))
+            _thin_out(folder)
+        return found
+
+    def _put(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{self._blobs.spool_dir.name}")
+        part.write_bytes(data)
+        part.rename(path)
+
+
+def _key(wanted: Sequence[Described]) -> str:
+    hasher = blake3(MAKER.encode())
+    for one in wanted:
+        hasher.update(f"{one.blob_key} {one.url} {sorted(one.corrections.items())}\n".encode())
+    return hasher.hexdigest()[:32]
+
+
+def _thin_out(folder: Path) -> None:
+    """Old states of a growing series, and names by which the server is no longer called."""
+    files = sorted(folder.glob("*.json*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in files[2 * _KEPT :]:
+        path.unlink(missing_ok=True)
