@@ -3,12 +3,14 @@
 import mmap
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 
 from pydicom._uid_dict import UID_dictionary
 
 from pacs_bridge import character_set, elements
+from pacs_bridge.key_object import KEY_OBJECT_CLASS, rejection_of
 from pacs_bridge.records import ObjectRecord, Problem
 
 _TAGS = {
@@ -86,6 +88,8 @@ def _extract(data: elements.Data, fallback: str, zone: tzinfo) -> ObjectRecord:
         raise cut or problem from None
     if cut is not None:
         raise Problem(cut.code, cut.params, record)
+    if record.sop_class_uid == KEY_OBJECT_CLASS:
+        record = replace(record, rejection=rejection_of(bytes(data[:])))
     if record.sop_class_uid not in STORAGE_CLASSES:
         raise Problem("unknown_sop_class", {"sop_class_uid": record.sop_class_uid}, record)
     return record

@@ -1,6 +1,7 @@
-"""DICOM objects written from plain values: Encapsulated PDF and ECG waveforms, as bytes of Part 10 files. [adapter]
+"""DICOM objects written from plain values: Encapsulated PDF, ECG waveforms, rejection notes. [adapter]
 
-PS3.3 A.45.1 (Encapsulated PDF), A.34.3-A.34.5 (12-lead, general and ambulatory ECG); PS3.16 CID 3001 (leads).
+All as bytes of Part 10 files. PS3.3 A.35.4 (Key Object Selection, TID 2010), A.45.1 (Encapsulated PDF),
+A.34.3-A.34.5 (12-lead, general and ambulatory ECG); PS3.16 CID 3001 (leads).
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, format_number_as_ds
 
+from pacs_bridge.key_object import KEY_OBJECT_CLASS, TITLES
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 ENCAPSULATED_PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -157,6 +159,65 @@ def ecg_waveform(
     group.add_new("WaveformData", "OW", np.ascontiguousarray(samples, dtype="<i2").tobytes())
     dataset.WaveformSequence = [group]
     return _file(dataset)
+
+
+def rejection_note(
+    code: str,
+    references: Sequence[tuple[str, str, str]],
+    *,
+    study: StudyIdentity,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    made_at: datetime,
+    reason: str = "",
+    character_set: str = "ISO_IR 192",
+) -> bytes:
+    """A note that takes instances of one study out of use (IHE IOCM). Raises ObjectError.
+
+    ``references``: (Series Instance UID, SOP Class UID, SOP Instance UID); ``made_at``: aware, in the site's zone.
+    """
+    dataset = _common(KEY_OBJECT_CLASS, sop_instance_uid, series_instance_uid, study, character_set)
+    dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "KO", 9000, 1
+    dataset.ReferencedPerformedProcedureStepSequence = []
+    dataset.ContentDate, dataset.ContentTime = _local(made_at)
+    dataset.TimezoneOffsetFromUTC = made_at.strftime("%z")
+    evidence = Dataset()
+    evidence.StudyInstanceUID = UID(study.study_instance_uid)
+    by_series: dict[str, list[Dataset]] = {}
+    for series_uid, sop_class_uid, instance_uid in references:
+        by_series.setdefault(series_uid, []).append(_reference(sop_class_uid, instance_uid))
+    evidence.ReferencedSeriesSequence = []
+    for series_uid, items in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = UID(series_uid), items
+        evidence.ReferencedSeriesSequence.append(series)
+    dataset.CurrentRequestedProcedureEvidenceSequence = [evidence]
+    dataset.ValueType, dataset.ContinuityOfContent = "CONTAINER", "SEPARATE"
+    dataset.ConceptNameCodeSequence = [_code(code, "DCM", TITLES[code])]
+    template = Dataset()
+    template.MappingResource, template.TemplateIdentifier = "DCMR", "2010"
+    dataset.ContentTemplateSequence = [template]
+    dataset.ContentSequence = [_contained(*reference[1:]) for reference in references]
+    if reason:
+        text = Dataset()
+        text.RelationshipType, text.ValueType, text.TextValue = "CONTAINS", "TEXT", reason
+        text.ConceptNameCodeSequence = [_code("113012", "DCM", "Key Object Description")]
+        dataset.ContentSequence.insert(0, text)
+    return _file(dataset)
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = UID(sop_class_uid), UID(sop_instance_uid)
+    return item
+
+
+def _contained(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.RelationshipType = "CONTAINS"
+    item.ValueType = "WAVEFORM" if sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.9.") else "IMAGE"
+    item.ReferencedSOPSequence = [_reference(sop_class_uid, sop_instance_uid)]
+    return item
 
 
 def ecg_class(n_samples: int, leads: Sequence[str], sampling_rate_hz: float) -> str:

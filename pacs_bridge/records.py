@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from pacs_bridge.key_object import RejectionNote
+
 
 @dataclass(frozen=True)
 class ObjectRecord:
@@ -51,6 +53,7 @@ class ObjectRecord:
     columns: int | None = None
     bits_allocated: int | None = None
     number_of_frames: int | None = None
+    rejection: RejectionNote | None = None  # a key object whose title takes other instances out of use
 
 
 class Problem(Exception):  # a finding about an object, carried as a value as often as raised

@@ -125,7 +125,7 @@ def _instance_in_sight(uid: str) -> Instance:
             select(Instance, Study)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Series.study_id)
-            .where(Instance.sop_instance_uid == uid, visible_studies(actor(), now()))
+            .where(Instance.sop_instance_uid == uid, Instance.hidden_code.is_(None), visible_studies(actor(), now()))
         ).first()
         if row is None:
             raise Refused("not_found")

@@ -126,6 +126,8 @@ def _conditions(narrow: ItemFilter) -> list[ColumnElement[bool]]:
         (narrow.study_instance_uid, Study.study_instance_uid),
     ]  # fmt: skip
     conditions: list[ColumnElement[bool]] = [column == value for value, column in plain if value is not None]
+    if narrow.workitem_uids is None:
+        conditions.append(Study.n_instances > 0)  # every image was rejected: nothing to read
     if narrow.workitem_uids is not None:
         conditions.append(Workitem.workitem_uid.in_(narrow.workitem_uids))
     if narrow.study_ids is not None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
-from worklist import person_service, retake_service, store, triage
+from worklist import person_service, rejection_service, repair_store, retake_service, store, triage
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
 from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
@@ -86,11 +86,46 @@ def file_object(
     is_new = study is None
     study = study or _new_study(session, sender, record, received, zone, now)
     instance = _add_instance(session, study, received, record, now)
+    if record.rejection is not None:
+        return _file_note(session, sender, received, record, study, signed_statuses, now)
     if is_new:
         person_service.promise_index(session, study.patient_pk, now, instance.id)
     _note_arrival(session, study, sender, now, signed_statuses)
+    rejection_service.hide_if_rejected(session, study, instance)
     return Filed("filed", study_id=study.id)
 
+
+def _file_note(
+    session: Session,
+    sender: Sender,
+    received: ReceivedObject,
+    record: ObjectRecord,
+    study: Study | None,
+    signed_statuses: Callable[[Session, int], set[str]],
+    now: datetime,
+) -> Filed:
+    """A rejection note hides what it names, itself included; before its study came, it is kept aside and works."""
+    rejection = record.rejection
+    assert rejection is not None  # noqa: S101  the caller looked
+    lost = rejection_service.note(
+        session, sender.site_id, record.sop_instance_uid, rejection, source=sender.source, now=now
+    )
+    for study_id in sorted(lost):
+        changed = session.get_one(Study, study_id)
+        if signed_statuses(session, study_id):  # what was signed stands on images that are gone
+            workitem_uid = addendum_for_signer(session, changed, now)
+            audit.emit(
+                session, "images_rejected", now=now, site_id=changed.site_id, study_id=study_id,
+                workitem_uid=workitem_uid, code=rejection.code,
+            )  # fmt: skip
+    if study is None:
+        details: dict[str, object] = {"code": rejection.code, "n_references": len(rejection.references)}
+        return quarantine(session, sender, received, "rejection_note_early", now, details=details)
+    instance = _add_instance(session, study, received, record, now)
+    instance.hidden_code = rejection.code
+    return Filed("filed", study_id=study.id)
+
+        rejection_service.settle_early_notes(session, study, now)
 
 def _received_again(
     session: Session,
@@ -115,7 +150,7 @@ def _misfit(session: Session, sender: Sender, record: ObjectRecord, study: Study
     """Why an object cannot join its study (None: one that does not exist yet), or None where it can."""
     if study is not None and study.site_id != sender.site_id:
         return "study_of_other_site"
-    if study is not None and session.get_one(Patient, study.patient_pk).identity_key != _identity_key(record):
+    if study is not None and not repair_store.is_identity_of(session, study, _identity_key(record)):
         return "patient_conflict"
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
     own_id = study.id if study is not None else None
@@ -303,11 +338,11 @@ def _tell_late_images(session: Session, study: Study, now: datetime, signed: set
     if not signed:
         return
     study.late_images_at = now
-    workitem_uid = _addendum(session, study, now)
+    workitem_uid = addendum_for_signer(session, study, now)
     audit.emit(session, "late_images", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid)
 
 
-def _addendum(session: Session, study: Study, now: datetime) -> str | None:
+def addendum_for_signer(session: Session, study: Study, now: datetime) -> str | None:
     """A new addendum workitem for the last signer; None where work on this study is open already."""
     if any(store.open_workitem_exists(session, study.id, step.value) for step in WorkitemStep):
         return None

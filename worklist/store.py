@@ -175,16 +175,20 @@ def series_of_study(session: Session, study_id: int) -> Sequence[Series]:
 
 
 def instances_of_series(session: Session, series_ids: Sequence[int]) -> Sequence[Instance]:
+    """What is not hidden by a rejection note."""
     return session.scalars(
-        select(Instance).where(Instance.series_id.in_(series_ids)).order_by(Instance.number, Instance.id)
+        select(Instance)
+        .where(Instance.series_id.in_(series_ids), Instance.hidden_code.is_(None))
+        .order_by(Instance.number, Instance.id)
     ).all()
 
 
 def instances_of_study(session: Session, study_id: int) -> Sequence[Instance]:
+    """What is not hidden by a rejection note."""
     return session.scalars(
         select(Instance)
         .join(Series, Series.id == Instance.series_id)
-        .where(Series.study_id == study_id)
+        .where(Series.study_id == study_id, Instance.hidden_code.is_(None))
         .order_by(Series.number, Instance.number, Instance.id)
     ).all()
 
