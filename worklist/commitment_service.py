@@ -81,7 +81,7 @@ def _studies(session: Session, instances: Sequence[str]) -> dict[str, str]:
             .join(Series, Series.id == Instance.series_id).join(Study, Study.id == Series.study_id)
             .where(Instance.sop_instance_uid.in_(portion))
         )  # fmt: skip
-        found |= dict(row.tuple() for row in rows)
+        found.update((instance, study) for instance, study in rows)
     return found
 
 
