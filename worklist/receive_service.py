@@ -83,13 +83,14 @@ def file_object(
     if problem_code := _misfit(session, sender, record, study):
         ours = study if study is not None and study.site_id == sender.site_id else None
         return quarantine(session, sender, received, problem_code, now, study_id=ours.id if ours else None)
+    if record.rejection is not None:
+        return _file_note(session, sender, received, record, study, signed_statuses, now)
     is_new = study is None
     study = study or _new_study(session, sender, record, received, zone, now)
     instance = _add_instance(session, study, received, record, now)
-    if record.rejection is not None:
-        return _file_note(session, sender, received, record, study, signed_statuses, now)
     if is_new:
         person_service.promise_index(session, study.patient_pk, now, instance.id)
+        rejection_service.settle_early_notes(session, study, now)
     _note_arrival(session, study, sender, now, signed_statuses)
     rejection_service.hide_if_rejected(session, study, instance)
     return Filed("filed", study_id=study.id)
@@ -125,7 +126,6 @@ def _file_note(
     instance.hidden_code = rejection.code
     return Filed("filed", study_id=study.id)
 
-        rejection_service.settle_early_notes(session, study, now)
 
 def _received_again(
     session: Session,
