@@ -130,6 +130,7 @@ export class Viewport {
   }
 
   setSeries(series: Series, index = 0): void {
+    this.canvas.dispatchEvent(new PointerEvent("pointercancel")); // a gesture under way was meant for the other one
     this.#remember();
     const kept = this.#remembered.get(series.series_instance_uid);
     this.series = series;

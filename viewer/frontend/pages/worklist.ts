@@ -42,6 +42,8 @@ class Worklist {
   #hasChosen = false;
   readonly #loader = new OneAtATime(() => this.#load());
   #searchedFor = { query: "", everywhere: false };
+  /** What a search found beyond the list: drawn until the next search, then forgotten. */
+  readonly #beyond = new Set<string>();
 
   start(): void {
     const { live } = startShell(() => void this.load());
@@ -70,6 +72,7 @@ class Worklist {
     try {
       const items = await loadItems(SINCE, MOST_LISTED);
       this.items.clear();
+      this.#beyond.clear();
       for (const item of items) this.items.set(item.workitem_uid, item);
       this.#failed = null;
       this.#isLoaded = true;
@@ -79,6 +82,7 @@ class Worklist {
     if (!this.items.has(this.selected)) this.selected = "";
     this.draw();
     if (!this.#failed) this.#selectFirst();
+    if (this.#searchedFor.query) void this.search(this.#searchedFor.query, this.#searchedFor.everywhere);
     if (this.selected) void this.preview.show(this.current);
   }
 
@@ -126,22 +130,31 @@ class Worklist {
   }
 
   async search(query: string, everywhere = false): Promise<void> {
-    this.#searchedFor = { query, everywhere };
+    const asked = (this.#searchedFor = { query, everywhere });
     if (!query) {
       this.bar.filters.found = null;
+      this.#forgetBeyond();
       return this.draw();
     }
     try {
       const items = await loadItems({ q: query, ...(everywhere ? {} : SINCE) }, 200);
-      if (this.#searchedFor.query !== query) return;
-      // What the search found beyond the list stays until the search ends: it is drawn, not kept.
-      for (const item of items) if (!this.items.has(item.workitem_uid)) this.items.set(item.workitem_uid, item);
+      if (this.#searchedFor !== asked) return;
+      this.#forgetBeyond();
+      for (const item of items.filter(({ workitem_uid: uid }) => !this.items.has(uid))) {
+        this.items.set(item.workitem_uid, item);
+        this.#beyond.add(item.workitem_uid);
+      }
       this.bar.filters.found = new Set(items.map((item) => item.workitem_uid));
       if (everywhere) this.bar.setOpenOnly(false);
     } catch (error) {
-      failToast(t("page.reader.search_failed"), error);
+      if (this.#searchedFor === asked) failToast(t("page.reader.search_failed"), error);
     }
     this.draw();
+  }
+
+  #forgetBeyond(): void {
+    for (const uid of this.#beyond) this.items.delete(uid);
+    this.#beyond.clear();
   }
 
   select(uid: string, isByKey = false): void {
