@@ -7,6 +7,7 @@ from pacs_bridge.listener import Listener
 from pacs_bridge.provider import Provider
 from reports.store import signed_statuses
 from worklist.commitment_work import commitment_provider
+from worklist.find import find_provider
 from worklist.inbox import IndexInbox
 from worklist.ready import tell_ready
 from worklist.retrieve import retrieve_providers
@@ -24,6 +25,7 @@ def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
 def providers(roof: Roof) -> tuple[Provider, ...]:
     """The services beyond verification and storage; one entry each, joined in its own module."""
     return (
+        find_provider(roof),
         *retrieve_providers(roof),
         commitment_provider(roof),
     )

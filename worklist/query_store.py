@@ -1,0 +1,155 @@
+"""Queries run on the index: newest study first, page by page, in constant memory. [store]
+
+A key that few objects have (a patient, an accession number, a UID) is looked up first, and the query runs over
+those studies alone; where every key is common, studies are walked in the order of the answer and compared in
+passing, which finds a page's worth soon because they are common. Which of the two is known by counting to NARROW,
+not by a planner's guess: SQLite keeps no frequencies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, String, and_, literal, literal_column, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from pacs_bridge.query import Query
+from worklist.query_where import Where, is_visible
+from worklist.tables import Instance, Patient, Series, Study
+
+NARROW = 1000  # studies or patients that are looked at one by one
+_OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
+_PATIENT_COLUMNS = frozenset((*_OF_PATIENT, "PatientSex"))
+# The zero stands in the statement: a partial index is used only where its own condition does.
+IS_NOT_EMPTY = Study.n_instances > literal_column("0")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What may be seen: a condition on Study. ``site_id``: where it is that site's studies alone."""
+
+    where: ColumnElement[bool]
+    site_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """Where an answer stands in the order of answers."""
+
+    study_date: str
+    study: int
+    series: int = 0
+    instance: int = 0
+
+
+def narrowed(session: Session, query: Query) -> tuple[int, ...] | None:
+    """The few studies that the query's rarest key leaves, or None where no key is rare."""
+    for probe in _probes(session, query):
+        found = session.scalars(probe.distinct().limit(NARROW + 1)).all()
+        if len(found) <= NARROW:
+            return tuple(found)
+    return None
+
+
+def _probes(session: Session, query: Query) -> list[Any]:
+    where, matches = Where(session), dict(query.matches)
+    probes: list[Any] = []
+    if "StudyInstanceUID" in matches:
+        probes.append(select(Study.id).where(where.of("StudyInstanceUID", matches["StudyInstanceUID"], is_key=True)))
+    if "SeriesInstanceUID" in matches:
+        condition = where.of("SeriesInstanceUID", matches["SeriesInstanceUID"], is_key=True)
+        probes.append(select(Series.study_id).where(condition))
+    if "SOPInstanceUID" in matches:
+        condition = where.of("SOPInstanceUID", matches["SOPInstanceUID"], is_key=True)
+        probes.append(select(Series.study_id).join(Instance, Instance.series_id == Series.id).where(condition))
+    if "AccessionNumber" in matches:
+        probes.append(select(Study.id).where(where.of("AccessionNumber", matches["AccessionNumber"], is_key=True)))
+    if any(path in matches for path in _OF_PATIENT):
+        pks = patients_narrowed(session, query)
+        if pks is not None:
+            probes.append(select(Study.id).where(Study.patient_pk.in_(pks)))
+    for path in ("Modality", "ModalitiesInStudy"):
+        if path in matches:
+            condition = where.of("Modality", matches[path], is_key=True)
+            probes.append(select(Series.study_id).where(condition))
+    return probes
+
+
+def patients_narrowed(session: Session, query: Query) -> Sequence[int] | None:
+    """The few patients whom the query's keys leave, or None."""
+    where = Where(session)
+    keys = [where.of(path, match, is_key=True) for path, match in query.matches if path in _OF_PATIENT]
+    found = session.scalars(select(Patient.id).where(*keys).limit(NARROW + 1)).all() if keys else range(NARROW + 1)
+    return found if len(found) <= NARROW else None
+
+
+def page(
+    session: Session, query: Query, sight: Sight, few: tuple[int, ...] | None,
+    *, limit: int, offset: int = 0, after: Key | None = None,
+) -> list[Key]:  # fmt: skip
+    """At most ``limit`` answers of a query at study level or below, in order. ``few``: of ``narrowed``."""
+    if few is not None and not few:
+        return []
+    levels = {"STUDY": 1, "SERIES": 2, "IMAGE": 3}[query.level]
+    columns: tuple[Any, ...] = (Study.study_date, Study.id, Series.id, Instance.id)[: levels + 1]
+    statement: Any = select(*columns).select_from(Study)
+    if any(path in _PATIENT_COLUMNS for path, _ in query.matches):
+        statement = statement.join(Patient, Patient.id == Study.patient_pk)
+    statement = _joined(statement, levels)
+    statement = statement.with_hint(Study, _index(few, sight), "sqlite")
+    where = Where(session)
+    conditions = [where.of(path, match) for path, match in query.matches]
+    if few is not None:
+        conditions.append(Study.id.in_(few))
+    conditions += [sight.where, IS_NOT_EMPTY]
+    statement = statement.where(*conditions, *([_beyond(after, levels)] if after else []))
+    order: list[Any] = [Study.study_date.desc(), Study.id.desc(), Series.id, Instance.id][: levels + 1]
+    rows = session.execute(statement.order_by(*order).limit(limit).offset(offset or None))
+    return [Key(*row) for row in rows]
+
+
+def _joined(statement: Select[Any], levels: int) -> Select[Any]:
+    if levels == 2:
+        return statement.join(Series, Series.study_id == Study.id).where(is_visible())
+    if levels == 3:
+        statement = statement.join(Series, Series.study_id == Study.id)
+        return statement.join(Instance, Instance.series_id == Series.id).where(Instance.hidden_code.is_(None))
+    return statement
+
+
+def _index(few: tuple[int, ...] | None, sight: Sight) -> str:
+    """Rows of few studies come by their ids; else the index that holds the order of answers is walked."""
+    if few is not None:
+        return "NOT INDEXED"
+    return "INDEXED BY ix_study_newest" if sight.site_id is None else "INDEXED BY ix_study_newest_of_site"
+
+
+def _beyond(after: Key, levels: int) -> ColumnElement[bool]:
+    """Answers that follow ``after``."""
+    here = tuple_(literal(after.study_date, String), literal(after.study, Integer))
+    at = tuple_(Study.study_date, Study.id)
+    if levels == 1:
+        return at < here
+    further: list[ColumnElement[bool]] = [Study.id != after.study, Series.id > after.series]
+    if levels == 3:
+        further.append(and_(Series.id == after.series, Instance.id > after.instance))
+    return and_(at <= here, or_(*further))
+
+
+def patient_page(
+    session: Session, query: Query, sight: Sight, few: Sequence[int] | None, *, limit: int, after: int = 0
+) -> list[int]:
+    """At most ``limit`` patients who have a study in sight, by their row ids."""
+    where = Where(session)
+    has_study = (
+        select(1).select_from(Study).with_hint(Study, "INDEXED BY ix_study_patient_pk", "sqlite")
+        .where(Study.patient_pk == Patient.id, sight.where, IS_NOT_EMPTY)
+    )  # fmt: skip
+    issuer = [where.of(path, match) for path, match in query.matches if path == "IssuerOfPatientID"]
+    statement = select(Patient.id).where(has_study.where(*issuer).correlate(Patient).exists(), Patient.id > after)
+    statement = statement.where(
+        *(where.of(path, match) for path, match in query.matches if path != "IssuerOfPatientID")
+    )
+    if few is not None:
+        statement = statement.where(Patient.id.in_(few))
+    return list(session.scalars(statement.order_by(Patient.id).limit(limit)))
