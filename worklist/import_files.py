@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
-
 from ecg.formats import dicom as ecg_dicom
 from ecg.formats import wfdb_record
 from ecg.formats.reader import UploadedEcg, read_upload
@@ -29,7 +27,7 @@ from worklist.listen import make_inbox
 from worklist.receive_service import Sender
 from worklist.roof import Roof, run_name
 from worklist.tables import Site
-from worklist.uploads import waveform_object
+from worklist.uploads import content_uids, waveform_object
 
 SOURCE = "import"
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -162,7 +160,7 @@ class Importer:
             (ecg,) = read_upload(content, self._roof.settings.zone).ecgs
             if not self._patient_name:
                 raise _NotTakenError("refused", "import.no_identity")
-            data = self._waveform(ecg, header, content)
+            data = self._waveform(ecg, header)
         except EcgError as error:
             raise _NotTakenError("refused", f"ecg.{error.code}", error.params) from None
         except ObjectError as error:
@@ -174,12 +172,11 @@ class Importer:
         finally:
             spool.discard()
 
-    def _waveform(self, ecg: UploadedEcg, header: Path, content: Mapping[str, bytes]) -> bytes:
+    def _waveform(self, ecg: UploadedEcg, header: Path) -> bytes:
         """The record as an object; where the header has no time of recording, the file's own time stands in."""
         written = datetime.fromtimestamp(header.stat().st_mtime, UTC).replace(microsecond=0)
         acquired_at = (ecg.recording.acquired_at or written).astimezone(self._roof.settings.zone)
-        identity = [self._site.code, self._patient_name, self._patient_id]
-        study_uid, series_uid, sop_uid = (_content_uid(part, identity, content) for part in ("study", "series", "sop"))
+        study_uid, series_uid, sop_uid = content_uids(ecg, self._site.code, self._patient_name, self._patient_id)
         study = StudyIdentity(
             study_instance_uid=study_uid, patient_name=self._patient_name, patient_id=self._patient_id or None,
             started_at=acquired_at,
@@ -248,10 +245,3 @@ def _is_media_directory(path: Path) -> bool:
     with path.open("rb") as stream:
         return MEDIA_DIRECTORY.encode() in stream.read(1024)
 
-
-def _content_uid(part: str, identity: list[str], content: Mapping[str, bytes]) -> str:
-    """A UID under 2.25 that is the same for the same bytes, patient and site."""
-    hasher = blake3("\x1f".join([part, *identity]).encode())
-    for name in sorted(content):
-        hasher.update(content[name])
-    return f"2.25.{int.from_bytes(hasher.digest(length=16), 'big')}"

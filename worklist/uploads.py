@@ -12,12 +12,11 @@ from pacs_bridge.extract import extract
 from pacs_bridge.objects import StudyIdentity, ecg_waveform
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
-from worklist import order_service
+from worklist import order_service, store
 from worklist.access import Actor, Refused
 from worklist.inbox import IndexInbox
 from worklist.roof import Roof
 from worklist.tables import Study
-from worklist.uid import new_uid
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,41 @@ class UploadDesk:
     roof: Roof
     inbox: IndexInbox
 
-    def upload_ecg(self, actor: Actor, files: dict[str, bytes], fields: dict[str, str]) -> list[str]:
-        """File every ECG of an upload; the Study Instance UIDs.
+    def upload_ecg(self, actor: Actor, files: dict[str, bytes], fields: dict[str, str]) -> tuple[list[str], list[str]]:
+        """File every ECG of an upload; the Study Instance UIDs, and those of them that were here already.
 
         DICOM is stored as it came; WFDB is written as a waveform object with the same digital samples. With
-        patient and order fields an order is made first and the studies carry its accession number.
+        patient and order fields an order is made first and the studies carry its accession number: not for
+        recordings of this patient that were taken in before.
         Raises EcgError (what cannot be read), Refused("upload_quarantined", reason=…), Refused("field_missing").
         """
         read = read_upload(files, self.roof.settings.zone)
+        known = [self._known_study(actor, ecg, fields) for ecg in read.ecgs]
+        new = [ecg for ecg, study_id in zip(read.ecgs, known, strict=True) if study_id is None]
+        repeated = [study_id for study_id in known if study_id is not None]
+        if not new:
+            return self._uids(repeated), self._uids(repeated)
         order = self._order(actor, fields)
-        contents = [self._content(ecg, fields, order) for ecg in read.ecgs]
+        contents = [self._content(actor, ecg, fields, order) for ecg in new]
         filed = self.inbox.file_upload(
             actor.site_id, "upload", lambda run: [self._object(run, data) for data in contents]
         )
-        studies = []
+        studies: list[int] = []
         for outcome in filed:
             if outcome.outcome == "quarantined" or outcome.study_id is None:
                 raise Refused("upload_quarantined", reason=outcome.reason or "")
-            studies.append(outcome.study_id)
-        return self._uids(studies)
+            (repeated if outcome.outcome == "duplicate" else studies).append(outcome.study_id)
+        return self._uids(studies + repeated), self._uids(repeated)
+
+    def _known_study(self, actor: Actor, ecg: UploadedEcg, fields: dict[str, str]) -> int | None:
+        """The study of this site that holds the same WFDB recording of the same patient."""
+        if ecg.wfdb is None or not fields.get("patient_name"):
+            return None
+        sop_uid = content_uids(ecg, actor.site_code, fields["patient_name"], fields.get("patient_id") or "")[2]
+        with self.roof.db.read() as session:
+            instance = store.instance_by_uid(session, sop_uid)
+            study = store.study_of_instance(session, instance) if instance is not None else None
+            return study.id if study is not None and study.site_id == actor.site_id else None
 
     def _order(self, actor: Actor, fields: dict[str, str]) -> dict[str, str] | None:
         """An order from the form's fields, when it names a patient and no existing request."""
@@ -63,7 +78,7 @@ class UploadDesk:
             order = order_service.create_order(session, actor, request, zone=self.roof.settings.zone, now=now)
             return {"accession_number": order.accession_number}
 
-    def _content(self, ecg: UploadedEcg, fields: dict[str, str], order: dict[str, str] | None) -> bytes:
+    def _content(self, actor: Actor, ecg: UploadedEcg, fields: dict[str, str], order: dict[str, str] | None) -> bytes:
         if ecg.data is not None:
             return ecg.data
         if not fields.get("patient_name") or ecg.wfdb is None:
@@ -71,13 +86,16 @@ class UploadDesk:
             raise Refused("field_missing", field="patient_name")
         now = self.roof.now().astimezone(self.roof.settings.zone)
         accession = (order or {}).get("accession_number") or fields.get("accession_number", "")
+        study_uid, series_uid, sop_uid = content_uids(
+            ecg, actor.site_code, fields["patient_name"], fields.get("patient_id") or ""
+        )
         identity = StudyIdentity(
-            study_instance_uid=new_uid(), patient_name=fields["patient_name"], accession_number=accession,
+            study_instance_uid=study_uid, patient_name=fields["patient_name"], accession_number=accession,
             patient_id=fields.get("patient_id") or None, patient_sex=fields.get("sex") or None,
             patient_birth_date=_date(fields.get("birth_date")), started_at=ecg.recording.acquired_at or now,
             study_description="十二导联心电图" if len(ecg.recording.leads) >= 12 else "心电图",
         )  # fmt: skip
-        return waveform_object(ecg, identity, ecg.recording.acquired_at or now)
+        return waveform_object(ecg, identity, ecg.recording.acquired_at or now, (series_uid, sop_uid))
 
     def _object(self, association_id: int, content: bytes) -> ReceivedObject:
         key = self.roof.blobs.put(content)
@@ -99,10 +117,24 @@ class UploadDesk:
             return [session.get_one(Study, study_id).study_instance_uid for study_id in dict.fromkeys(study_ids)]
 
 
+def content_uids(ecg: UploadedEcg, site_code: str, patient_name: str, patient_id: str) -> tuple[str, str, str]:
+    """Of study, series and instance, under 2.25: the same for the same recording, patient and site."""
+    assert ecg.wfdb is not None  # noqa: S101  the caller chose a WFDB record
+    digital, at = ecg.wfdb.digital, ecg.recording.acquired_at
+    said = [digital.sampling_rate_hz, digital.leads, digital.sensitivity_uv, digital.baseline, at and at.isoformat()]
+
+    def uid(part: str) -> str:
+        hasher = blake3("\x1f".join([part, site_code, patient_name, patient_id, *map(str, said)]).encode())
+        hasher.update(digital.samples.tobytes())
+        return f"2.25.{int.from_bytes(hasher.digest(length=16), 'big')}"
+
+    return uid("study"), uid("series"), uid("sop")
+
+
 def waveform_object(
-    ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime, uids: tuple[str, str] | None = None
+    ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime, uids: tuple[str, str]
 ) -> bytes:
-    """A WFDB record as a DICOM waveform object with the same integers. ``uids``: of series and instance, else new.
+    """A WFDB record as a DICOM waveform object with the same integers. ``uids``: of series and instance.
 
     Raises EcgError("samples_too_wide"), ObjectError.
     """
@@ -110,7 +142,7 @@ def waveform_object(
     digital = ecg.wfdb.digital
     if digital.samples.min() < -32768 or digital.samples.max() > 32767:
         raise EcgError("samples_too_wide", file=ecg.name)
-    series_uid, sop_uid = uids or (new_uid(), new_uid())
+    series_uid, sop_uid = uids
     gaps = {value for value in digital.missing if value is not None}
     return ecg_waveform(
         digital.samples.astype("int16"), sensitivity_uv=digital.sensitivity_uv,

@@ -27,7 +27,7 @@ PATIENT_FIELDS = {"name": "patient_name", "patient_id": "patient_id", "sex": "se
 @upload.post("/api/ecg")
 @route_needs(
     Act.ECG_UPLOAD, summary="Upload an ECG: multipart, one or more file parts (DICOM, WFDB, zip) and order fields",
-    limit_bytes=UPLOAD_LIMIT_BYTES, answers={201: "filed", 415: "no format we read"},
+    limit_bytes=UPLOAD_LIMIT_BYTES, answers={200: "all were here already", 201: "filed", 415: "no format we read"},
 )  # fmt: skip
 def upload_ecg() -> tuple[dict[str, Any], int]:
     fields: dict[str, str] = {}
@@ -51,8 +51,9 @@ def upload_ecg() -> tuple[dict[str, Any], int]:
         files[name] = part.read()
     if not files:
         raise WebError(422, "field_missing", field="file")
-    studies = adapter("upload_ecg")(actor(), files, fields)
-    return {"study_instance_uid": studies[0], "study_instance_uids": studies}, 201
+    studies, duplicates = adapter("upload_ecg")(actor(), files, fields)
+    made = {"study_instance_uid": studies[0], "study_instance_uids": studies, "duplicates": duplicates}
+    return made, 200 if len(duplicates) == len(studies) else 201
 
 
 def _patient(text: str) -> dict[str, str]:

@@ -104,6 +104,27 @@ def test_work_is_given_back_and_given_on(product: Product, open_page: Any, tmp_p
     expect(other.locator("#findings")).to_have_value(TEXT["findings"], timeout=10_000)
 
 
+def test_images_that_do_not_do_go_back_to_the_technician(product: Product, open_page: Any, tmp_path: Path) -> None:
+    item = drafted(product, send_dr(product, tmp_path, "梁秀珍", "QS-512"))
+    page = open_page("radiologist", read_path(item))
+    page.click("#more-actions")
+    page.locator("#more-menu").get_by_text("退回重拍").click()
+    expect(page.locator(".dialog .consequence")).to_contain_text("退回技师")
+    page.select_option('.dialog [name="category"]', "other")
+    page.locator('.dialog [type="submit"]').click()
+    expect(page.locator(".dialog .field-error")).to_contain_text("须写明原因")
+    page.select_option('.dialog [name="category"]', "positioning")
+    answer(page, "下颌遮挡肺尖")
+    page.wait_for_url(f"{product.url}/")
+    technician = open_page("tech")
+    row = technician.locator("#sent-rows tr", has_text="梁秀珍")
+    expect(row).to_contain_text("退回重拍 · 摆位不当 · 下颌遮挡肺尖")
+    expect(row).to_contain_text("重新拍摄")
+    clinician = open_page("clinician")
+    clinician.locator('[data-filter="in_progress"]').click()
+    expect(clinician.locator("body")).to_contain_text("摆位不当 · 下颌遮挡肺尖")
+
+
 def test_five_wrong_pins_lock_signing(product: Product, open_page: Any, tmp_path: Path) -> None:
     new_person(product, "locksmith", "reader", "许知行", licence_number="110130000000991", licence_valid_until="2099-12-31")
     product.api("locksmith").post("/api/session/signing-key", {"password": PASSWORD, "pin": PIN})

@@ -75,6 +75,19 @@ def test_an_upload_takes_the_patient_as_orders_do(call: Any, county: Township) -
     assert item["order"]["complaint"] == "胸痛 2 小时"
 
 
+def test_a_record_uploaded_again_is_the_study_that_is_there(call: Any) -> None:
+    patient = json.dumps(PATIENT, ensure_ascii=False)
+    first = upload(call, patient=patient)
+    assert (first.status_code, first.get_json()["duplicates"]) == (201, [])
+    again = upload(call, patient=patient, complaint="再传一次")
+    uid = first.get_json()["study_instance_uid"]
+    assert (again.status_code, again.get_json()["study_instance_uid"], again.get_json()["duplicates"]) == (200, uid, [uid])
+    assert call("GET", "/api/orders").get_json()["orders"] == []  # nothing waits for a recording that came
+    assert len(call("GET", "/api/worklist").get_json()["items"]) == 1
+    other = upload(call, patient=json.dumps(PATIENT | {"patient_id": "QS-10"}, ensure_ascii=False))
+    assert (other.status_code, other.get_json()["duplicates"]) == (201, [])
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [

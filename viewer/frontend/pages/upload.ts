@@ -152,11 +152,12 @@ async function send(files: readonly File[], form: FormData, done: () => void): P
     fill(amount, `${bytes(Math.round(total * part))} / ${bytes(total)}`);
   };
   try {
-    const { study_instance_uids: made } = await server.uploadWithProgress<{ study_instance_uids: string[] }>("/api/ecg", form, show);
+    const { study_instance_uids: made, duplicates } = await server.uploadWithProgress<{ study_instance_uids: string[]; duplicates: string[] }>("/api/ecg", form, show);
     show(1);
     progress.classList.add("green");
     fill(state, h("span", { class: "green" }, t("ui.tech.upload.done")));
-    toast({ kind: "success", title: t("page.upload.done", { n: made.length }), text: name });
+    if (duplicates.length < made.length) toast({ kind: "success", title: t("page.upload.done", { n: made.length - duplicates.length }), text: name });
+    if (duplicates.length > 0) toast({ kind: "warning", title: t("page.upload.duplicate", { n: duplicates.length }), text: name });
     done();
     setTimeout(() => entry.remove(), 8000);
   } catch (error) {
