@@ -18,6 +18,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keywo
 from pydicom.dataelem import RawDataElement
 
 from pacs_bridge import character_set
+from pacs_bridge.corrections import MODIFIED_AT
 
 BULK_MARK = "@bulk/"
 UTF8 = "ISO_IR 192"
@@ -60,7 +61,7 @@ def corrected_json(text: str, corrections: Mapping[str, str]) -> str:
     found = json.loads(text)
     for keyword, value in corrections.items():
         tag = tag_for_keyword(keyword)
-        if tag is not None:
+        if tag is not None and keyword != MODIFIED_AT:
             found[f"{tag:08X}"] = element(dictionary_VR(tag), value)
     return json.dumps(dict(sorted(found.items())), ensure_ascii=False, separators=(",", ":"))
 

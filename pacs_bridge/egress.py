@@ -4,19 +4,14 @@ Originals are never rewritten; whatever differs from them is a copy that is gone
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
-from pydicom.charset import convert_encodings
-
 from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.corrections import corrected
 from pacs_bridge.retrieval import Leaving, syntaxes_to_offer
 from pacs_bridge.transcode_pool import TranscodeFailed, TranscodePool
-
-UNICODE = "ISO_IR 192"
 
 
 class CannotLeave(Exception):
@@ -67,30 +62,3 @@ class Egress:
         except Exception as error:  # pydicom has no common class for what broken objects make it raise
             raise CannotLeave("unreadable") from error
         return target
-
-
-def corrected(path: Path, corrections: Mapping[str, str]) -> bytes:
-    """The object with other values, keyword by keyword ("" empties one); in Unicode where its own set lacks them."""
-    dataset = dcmread(path)
-    for keyword, value in corrections.items():
-        setattr(dataset, keyword, value)
-    if not _can_write(dataset, corrections.values()):
-        dataset.decode()
-        dataset.SpecificCharacterSet = UNICODE
-    written = BytesIO()
-    dataset.save_as(written, enforce_file_format=False)
-    return written.getvalue()
-
-
-def _can_write(dataset: Dataset, values: Iterable[str]) -> bool:
-    """Whether one of the data set's encodings holds each value; code extensions switch between them (PS3.5 6.1.2.5)."""
-    encodings = convert_encodings(dataset.get("SpecificCharacterSet"))
-    return all(any(_fits(value, encoding) for encoding in encodings) for value in values)
-
-
-def _fits(value: str, encoding: str) -> bool:
-    try:
-        value.encode("ascii" if encoding == "iso8859" else encoding)
-    except (UnicodeError, LookupError):
-        return False
-    return True

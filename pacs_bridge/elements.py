@@ -15,7 +15,12 @@ from pacs_bridge.records import Problem
 
 Data = bytes | mmap.mmap
 UNDEFINED: Final = 0xFFFFFFFF
-_LONG_VR = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+LONG_VR = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_SHORT_VR = frozenset((
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+))  # fmt: skip
+_PLAIN, _LENGTH = struct.Struct("<HH2sH").unpack_from, struct.Struct("<I").unpack_from
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MAX_DEPTH = 64  # nesting beyond any real object; a bound on recursion
 _MAX_VALUE_BYTES = 1 << 16  # index values are short; a longer one is cut here and refused as too long later
@@ -157,7 +162,7 @@ def _read_header(data: Data, position: int, encoding: Encoding) -> Header:
     # Item and delimiters have no VR in any syntax; a "VR" that is not two capitals is an implicit stray.
     if encoding.implicit or group == 0xFFFE or not (vr.isalpha() and vr.isupper()):
         return Header(tag, b"", position + 8, struct.unpack_from(order + "I", data, position + 4)[0])
-    if vr in _LONG_VR:
+    if vr in LONG_VR:
         return Header(tag, vr, position + 12, struct.unpack_from(order + "I", data, position + 8)[0])
     return Header(tag, vr, position + 8, struct.unpack_from(order + "H", data, position + 6)[0])
 
@@ -188,6 +193,11 @@ def _after_sequence(data: Data, position: int, encoding: Encoding, depth: int) -
             position = _after_item(data, header.start, encoding, depth)
         else:
             position = after(data, header, encoding, depth)
+
+
+def after_item(data: Data, item: Header, encoding: Encoding) -> int:
+    """One past an item of a sequence, its delimiter included. Raises Problem as ``after``."""
+    return _after_item(data, item.start, encoding, 1) if item.length == UNDEFINED else after(data, item, encoding)
 
 
 def _after_item(data: Data, position: int, encoding: Encoding, depth: int) -> int:
