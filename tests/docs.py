@@ -37,6 +37,7 @@ SETTINGS_ZH = {
     "TELEREAD_BLOB_URL": "影像文件存放处；file: 即数据目录",
     "TELEREAD_HTTP_HOST": "网页服务监听地址",
     "TELEREAD_HTTP_PORT": "网页服务端口",
+    "TELEREAD_OHIF_PORT": "OHIF 高级阅片器的端口（先运行 teleread ohif install）；留空：不启用",
     "TELEREAD_PUBLIC_URL": "印在二维码中的网址；留空：由地址与端口组成",
     "TELEREAD_TLS_CERT": "服务器证书（PEM）",
     "TELEREAD_TLS_KEY": "服务器私钥（PEM）",

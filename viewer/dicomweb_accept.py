@@ -21,7 +21,7 @@ SYNTAXES_BY_MEDIA = {
     "image/jxl": (_J + "110", _J + "111", _J + "112"),
     "video/mpeg2": (_J + "100", _J + "101"),
     "video/mp4": tuple(_J + number for number in ("102", "103", "104", "105", "106")),
-    "video/H265": (_J + "107", _J + "108"),
+    "video/h265": (_J + "107", _J + "108"),
 }
 MEDIA_BY_SYNTAX = {syntax: media for media, syntaxes in SYNTAXES_BY_MEDIA.items() for syntax in syntaxes}
 _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"([^"]*)"|([^;,\s"]*))')
@@ -47,17 +47,23 @@ def wishes(accept: str) -> tuple[Wish, ...]:
     return tuple(sorted(found, key=lambda wish: -wish.weight)) if accept.strip() else (Wish("*/*", is_anything=True),)
 
 
+def media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type and its parameters by lower-case name; values need no quotes, as many clients write them."""
+    media, _, rest = text.strip().partition(";")
+    return media.strip().lower(), {
+        name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(";" + rest)
+    }
+
+
 def _ranges(accept: str) -> Iterator[Wish]:
     for text in _RANGE.findall(accept):
-        media, _, rest = text.strip().partition(";")
-        media = media.strip()
-        parameters = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(";" + rest)}
+        media, parameters = media_type(text)
         try:
             weight = float(parameters.get("q", "1"))
         except ValueError:
             continue
         syntax = parameters.get("transfer-syntax", "")
-        if media.lower() == "multipart/related":
+        if media == "multipart/related":
             yield Wish(parameters.get("type", "*/*") or "*/*", syntax, True, weight)
         elif re.fullmatch(r"[\w.+*-]+/[\w.+*-]+", media):
             yield Wish(media, syntax, media == "*/*", weight, media == "*/*")

@@ -3,11 +3,10 @@
 from typing import Any
 
 from flask import Response, json, request
-from werkzeug.http import parse_options_header
 
 from pacs_bridge.multipart import MultipartError, read_parts
 from viewer.dicomweb import accepted, dicomweb, not_acceptable, root
-from viewer.dicomweb_accept import DICOM, JSON, picked
+from viewer.dicomweb_accept import DICOM, JSON, media_type, picked
 from worklist.access import Act, Refused
 from worklist.stored import Stored
 from worklist.web import WebError, actor, adapter, register_codes, route_needs
@@ -41,7 +40,7 @@ def _store(study: str | None) -> Response:
     wish = picked(accepted(), (JSON, "application/json"))
     if wish is None:
         raise not_acceptable()
-    kind, parameters = parse_options_header(request.headers.get("Content-Type", ""))
+    kind, parameters = media_type(request.headers.get("Content-Type", ""))
     if kind != "multipart/related" or parameters.get("type", DICOM).lower() != DICOM:
         raise WebError(415, "unsupported_media", media=kind[:64], type=parameters.get("type", "")[:64])
     # Read as it comes: werkzeug would give nothing of a body that says no length.

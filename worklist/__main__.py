@@ -54,17 +54,36 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("files", nargs="+", type=Path)
     send.add_argument("--to", required=True, metavar="AE@HOST:PORT")
     send.add_argument("--from", dest="sender", default="TELEREAD", metavar="AE")
+    send.add_argument("--commit", action="store_true", help="have the peer confirm that it keeps them safe")
+    send.add_argument("--commit-wait-s", type=float, default=30.0, help="how long its answer is waited for")
+    _add_questions(add)
     take = add("import", _import, "file DICOM and ECG files or folders")
     take.add_argument("path", type=Path)
     take.add_argument("--site", required=True, help="code of the site they come from")
     take.add_argument("--patient-name", default="", help="whose WFDB records these are: they do not say it themselves")
     take.add_argument("--patient-id", default="")
+    ohif = add("ohif", _ohif, "the advanced viewer OHIF: `install` fetches its files from npm")
+    ohif.add_argument("what", choices=["install"])
+    ohif.add_argument("--from", dest="source", type=Path, metavar="TGZ", help="a file of it, where there is no network")
     verify = add("verify-report", _verify_report, "check every signature of a report PDF")
     verify.add_argument("file", type=Path)
     verify.add_argument("--json", action="store_true")
     verify.add_argument("--ca", type=Path, help="CA certificate (default: the one in the data dir)")
     _add_administration(add)
     return parser
+
+
+def _add_questions(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """``teleread echo`` and ``find``."""
+    echo = add("echo", _echo, "whether a DICOM peer answers (C-ECHO)")
+    find = add("find", _find, "what a DICOM peer has (C-FIND)")
+    for command in (echo, find):
+        command.add_argument("peer", metavar="AE@HOST:PORT")
+        command.add_argument("--from", dest="sender", default="TELEREAD", metavar="AE")
+    find.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="DICOM keywords, e.g. PatientID=0001")
+    find.add_argument("--level", default="STUDY", choices=["PATIENT", "STUDY", "SERIES", "IMAGE"])
+    find.add_argument("--json", action="store_true", help="one JSON object a line")
+    find.add_argument("--most", type=int, default=0, help="cancel after so many matches")
 
 
 def _add_administration(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -120,11 +139,8 @@ def _serve(settings: Settings, options: argparse.Namespace) -> None:
 
 def _listen(settings: Settings, options: argparse.Namespace) -> None:
     from worklist.listen import listen  # noqa: PLC0415
-    from worklist.roof import open_roof  # noqa: PLC0415
 
-    roof = open_roof(settings)
-    listen(roof, _stop_on_signal())
-    roof.close()
+    listen(settings, _stop_on_signal())
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> None:
@@ -164,13 +180,37 @@ def _demo(settings: Settings, options: argparse.Namespace) -> int:
 def _send(settings: Settings, options: argparse.Namespace) -> int:
     from worklist.transfer import send_command  # noqa: PLC0415
 
-    return send_command(options.files, options.to, options.sender)
+    if not options.commit:
+        return send_command(options.files, options.to, options.sender)
+    from worklist.commit_sent import commit_sent  # noqa: PLC0415
+
+    after = commit_sent(settings, options.to, options.sender, options.commit_wait_s)
+    return send_command(options.files, options.to, options.sender, after)
+
+
+def _echo(settings: Settings, options: argparse.Namespace) -> int:
+    from worklist.ask_peer import echo_command  # noqa: PLC0415
+
+    return echo_command(options.peer, options.sender)
+
+
+def _find(settings: Settings, options: argparse.Namespace) -> int:
+    from worklist.ask_peer import find_command  # noqa: PLC0415
+
+    peer, sender, level = options.peer, options.sender, options.level
+    return find_command(peer, sender, level, options.keys, as_json=options.json, most=options.most)
 
 
 def _import(settings: Settings, options: argparse.Namespace) -> int:
     from worklist.transfer import import_command  # noqa: PLC0415
 
     return import_command(settings, options.path, options.site, options.patient_name, options.patient_id)
+
+
+def _ohif(settings: Settings, options: argparse.Namespace) -> int:
+    from worklist.ohif_install import main as install_ohif  # noqa: PLC0415
+
+    return install_ohif(settings, options.source)
 
 
 def _verify_report(settings: Settings, options: argparse.Namespace) -> int:

@@ -11,8 +11,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
@@ -32,17 +33,21 @@ def serve(
     app: WebApp,
     settings: Settings,
     *,
+    beside: Sequence[tuple[Callable[..., Any], int]] = (),
     on_ready: Callable[[], None] = lambda: None,
     close: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then streams end, running requests get STOP_WITHIN_S, and the process leaves.
 
+    ``beside``: other applications and their ports on the same address.
     ``close`` is called last, also when serving fails. Whether the address may be bound at all is asked before
     (``worklist.bind``). Raises OSError where it cannot be.
     """
     try:
-        check_free(settings.http_host, settings.http_port_number)
-        asyncio.run(_serve(app, _server(app, settings), on_ready))
+        apps: list[tuple[Callable[..., Any], int]] = [(app, settings.http_port_number), *beside]
+        for _, port in apps:
+            check_free(settings.http_host, port)
+        asyncio.run(_serve(app, [_server(one, settings, port) for one, port in apps], on_ready))
     finally:
         close()
     _leave()
@@ -62,11 +67,11 @@ def check_free(host: str, port: int) -> None:
         pass
 
 
-def _server(app: WebApp, settings: Settings) -> Server:
+def _server(app: Callable[..., Any], settings: Settings, port: int) -> Server:
     server = Server(
         app,
         address=settings.http_host,
-        port=settings.http_port_number,
+        port=port,
         interface=Interfaces.ASGI,
         http=HTTPModes.auto,
         websockets=False,
@@ -83,23 +88,25 @@ def _server(app: WebApp, settings: Settings) -> Server:
     return server
 
 
-async def _serve(app: WebApp, server: Server, on_ready: Callable[[], None]) -> None:
+async def _serve(app: WebApp, servers: Sequence[Server], on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    serving = asyncio.create_task(server.serve())
-    await _until_listening(server, serving)
+    serving = [asyncio.create_task(server.serve()) for server in servers]
+    for server, task in zip(servers, serving, strict=True):
+        await _until_listening(server, task)
     # What is loaded by now stays: collecting garbage among it took half of a long list's time, again and again.
     gc.freeze()
     on_ready()
     stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     await app.close()
-    server.stop()  # type: ignore[no-untyped-call]
+    for server in servers:
+        server.stop()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(STOP_WITHIN_S):
-            await serving
+            await asyncio.gather(*serving)
     except TimeoutError:
         log.warning("requests still running at the end were cut off")
         _leave()  # threads that hang must not hold the process

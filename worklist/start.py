@@ -93,6 +93,7 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     from reports.signing_pool import SigningPool  # noqa: PLC0415
     from worklist.asgi import build_asgi  # noqa: PLC0415
     from worklist.events import EventsApp  # noqa: PLC0415
+    from worklist.ohif import ohif_beside  # noqa: PLC0415
     from worklist.roof import open_roof  # noqa: PLC0415
     from worklist.serve import serve  # noqa: PLC0415
     from worklist.webserver import SHORT_WAY, authenticate, build_web, describe, visible  # noqa: PLC0415
@@ -108,4 +109,4 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
         pool.close()
         roof.close()
 
-    serve(app, settings, on_ready=tell_ready, close=close)
+    serve(app, settings, beside=ohif_beside(roof, app), on_ready=tell_ready, close=close)

@@ -28,11 +28,17 @@ class Settings:
     http_host: str = setting("TELEREAD_HTTP_HOST", "127.0.0.1", "address the web server binds")
     http_port: str = setting("TELEREAD_HTTP_PORT", "8080", "port the web server binds")
     public_url: str = setting("TELEREAD_PUBLIC_URL", "", "address printed in QR codes; empty: from host and port")
+    ohif_port: str = setting("TELEREAD_OHIF_PORT", "", "port of the OHIF viewer (teleread ohif install); empty: off")
     tls_cert: str = setting("TELEREAD_TLS_CERT", "", "PEM file of the server certificate")
     tls_key: str = setting("TELEREAD_TLS_KEY", "", "PEM file of the server key")
     behind_proxy: str = setting("TELEREAD_BEHIND_PROXY", "0", "1: a proxy in front ends TLS")
     dicom_host: str = setting("TELEREAD_DICOM_HOST", "0.0.0.0", "address the DICOM listener binds")  # noqa: S104
     dicom_port: str = setting("TELEREAD_DICOM_PORT", "11112", "port the DICOM listener binds")
+    dicom_processes: str = setting("TELEREAD_DICOM_PROCESSES", "", "listener processes; empty: one per core, four at most")
+    dicom_tls_port: str = setting("TELEREAD_DICOM_TLS_PORT", "", "port for DICOM over TLS with client certificates; empty: none")
+    dicom_tls_cert: str = setting("TELEREAD_DICOM_TLS_CERT", "", "PEM of the DICOM TLS chain; empty: that of `teleread tls`")
+    dicom_tls_key: str = setting("TELEREAD_DICOM_TLS_KEY", "", "PEM of its key; empty: that of `teleread tls`")
+    dicom_tls_ca: str = setting("TELEREAD_DICOM_TLS_CA", "", "PEM of who signs client certificates; empty: the local authority")
     ae_title: str = setting("TELEREAD_AE_TITLE", "TELEREAD", "our AE title")
     demo_password: str = setting("TELEREAD_DEMO_PASSWORD", "", "password of demo users; empty: random, printed once")
     demo_return_port: str = setting("TELEREAD_DEMO_RETURN_PORT", "11113", "port of QS_PACS; BS_PACS is one higher")
@@ -52,8 +58,34 @@ class Settings:
         return _port("TELEREAD_HTTP_PORT", self.http_port)
 
     @property
+    def ohif_port_number(self) -> int | None:
+        return _port("TELEREAD_OHIF_PORT", self.ohif_port) if self.ohif_port else None
+
+    @property
     def dicom_port_number(self) -> int:
         return _port("TELEREAD_DICOM_PORT", self.dicom_port)
+
+    @property
+    def dicom_tls_port_number(self) -> int | None:
+        off = self.dicom_tls_port in ("", "0")
+        return None if off else _port("TELEREAD_DICOM_TLS_PORT", self.dicom_tls_port)
+
+    @property
+    def dicom_tls_paths(self) -> tuple[Path, Path, Path]:
+        """Certificate chain, key and client authorities."""
+        local = self.data_path / "tls"
+        return (
+            Path(self.dicom_tls_cert or local / "server.pem"), Path(self.dicom_tls_key or local / "server.key"),
+            Path(self.dicom_tls_ca or local / "authority.pem"),
+        )  # fmt: skip
+
+    @property
+    def n_dicom_processes(self) -> int:
+        if not self.dicom_processes:
+            return min(4, os.cpu_count() or 1)
+        if not self.dicom_processes.isdecimal() or not 1 <= int(self.dicom_processes) <= 16:
+            raise ConfigError(f"TELEREAD_DICOM_PROCESSES={self.dicom_processes!r}: 须为 1–16 / must be 1–16")
+        return int(self.dicom_processes)
 
     @property
     def demo_return_port_number(self) -> int:

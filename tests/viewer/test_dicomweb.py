@@ -1,0 +1,304 @@
+"""DICOMweb over the demo county: forms, ranges, sight, audit, HTTP Basic, storing. No server, real objects."""
+
+import base64
+import copy
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from tests.peers.township import PASSWORD, Township, township
+from tests.worklist.test_routes import token
+from viewer.derive import derive_instance
+from viewer.dicomweb_accept import frame_form, object_form, picked
+from worklist.account_service import hash_password
+from worklist.account_tables import Account, LoginSession
+from worklist.base.audit import AuditEvent
+from worklist.base.db import Database
+from worklist.tables import Instance, Quarantine, Series
+from worklist.webserver import build_web
+
+EXPLICIT, J2K, HTJ2K, RLE = (
+    "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.5",
+)  # fmt: skip
+
+
+@pytest.fixture
+def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    path = tmp_path / "teleread.sqlite3"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
+    with township(database, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def client(county: Township) -> FlaskClient:
+    app: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
+    return app.test_client()
+
+
+class Object:
+    """A real file as an object of QINGSHAN, derived."""
+
+    def __init__(self, county: Township, folder: Path, name: str, **changes: Any) -> None:
+        self.dataset = dcmread(Path(str(get_testdata_file(name))))
+        for keyword, value in changes.items():
+            setattr(self.dataset, keyword, value)
+        self.path = folder / f"{name}.dcm"
+        self.dataset.save_as(self.path)
+        filed = county.receive(self.path)
+        assert filed.outcome == "filed", filed
+        with county.roof.db.write() as session:
+            self.row = session.scalars(
+                select(Instance).where(Instance.sop_instance_uid == str(self.dataset.SOPInstanceUID))
+            ).one()
+            blobs = county.roof.blobs
+            state = derive_instance(blobs.path(self.row.blob_key), blobs.derived_dir(self.row.blob_key))["state"]
+            self.row.derived_state = state
+        ds = self.dataset
+        self.series = f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+        self.url = f"{self.series}/instances/{ds.SOPInstanceUID}"
+
+
+def get(client: FlaskClient, county: Township, path: str, accept: str = "", user: str = "radiologist", **headers: str) -> TestResponse:
+    sent = {"Authorization": f"Bearer {token(county, user)}", **{key.replace("_", "-"): value for key, value in headers.items()}}
+    return client.get(path, headers={**sent, **({"Accept": accept} if accept else {})})
+
+
+def parts_of(answer: TestResponse) -> list[tuple[str, bytes]]:
+    """(content type, body) of each part."""
+    boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
+    found = []
+    for part in answer.data.split(b"--" + boundary)[1:-1]:
+        head, _, body = part[2:-2].partition(b"\r\n\r\n")
+        kind = next(line for line in head.decode().split("\r\n") if line.startswith("Content-Type: "))
+        found.append((kind.removeprefix("Content-Type: "), body))
+    return found
+
+
+@pytest.mark.parametrize(("accept", "stored", "source", "media"), [
+    ("", EXPLICIT, "raw", "application/octet-stream"),
+    ('multipart/related; type="application/octet-stream"; transfer-syntax=*', J2K, "stored", "image/jp2"),
+    ("multipart/related; type=application/octet-stream; transfer-syntax=*", EXPLICIT, "raw", "application/octet-stream"),
+    ('multipart/related; type="application/octet-stream"', J2K, "decoded", "application/octet-stream"),
+    ("image/jphc", EXPLICIT, "derived", "image/jphc"),
+    ('multipart/related; type="image/jphc"; transfer-syntax=1.2.840.10008.1.2.4.201', J2K, "derived", "image/jphc"),
+    ("multipart/related; type=image/jp2", J2K, "stored", "image/jp2"),
+    ("image/jls, application/octet-stream;q=0.5", EXPLICIT, "raw", "application/octet-stream"),
+    ("image/dicom-rle", RLE, "stored", "image/dicom-rle"),
+])  # fmt: skip
+def test_frames_leave_in_the_first_form_that_is_possible(accept: str, stored: str, source: str, media: str) -> None:
+    form = frame_form(accept, stored, stored == EXPLICIT, True)
+    assert form is not None
+    assert (form.source, form.media) == (source, media)
+
+
+@pytest.mark.parametrize("accept", ["image/jls", "video/mp4", "application/octet-stream; transfer-syntax=1.2.3", "text/html"])
+def test_what_cannot_be_is_refused(accept: str) -> None:
+    assert frame_form(accept, EXPLICIT, True, True) is None
+
+
+def test_objects_leave_explicit_unless_another_syntax_is_accepted() -> None:
+    def syntax(accept: str, stored: str) -> str | None:
+        form = object_form(accept)
+        return form.syntax_of(stored) if form else None
+
+    assert syntax("", J2K) == EXPLICIT
+    assert syntax('multipart/related; type="application/dicom"; transfer-syntax=*', J2K) == J2K
+    assert syntax(f'multipart/related; type="application/dicom"; transfer-syntax={J2K}', J2K) == J2K
+    assert syntax("application/dicom", J2K) == EXPLICIT
+    assert syntax("image/jpeg", J2K) is None
+    assert picked("text/html, */*;q=0.1", ["image/jpeg"]).media == "image/jpeg"  # type: ignore[union-attr]
+
+
+def test_a_native_object_its_frames_and_its_bulk_data_are_the_stored_bytes(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+    stored = ct.path.read_bytes()
+    whole = get(client, county, ct.url)
+    assert [(kind, body == stored) for kind, body in parts_of(whole)] == [(f"application/dicom; transfer-syntax={EXPLICIT}", True)]
+    single = get(client, county, ct.url, "application/dicom", Range="bytes=128-131")
+    assert (single.status_code, single.data, single.headers["Content-Range"]) == (206, b"DICM", f"bytes 128-131/{len(stored)}")
+    frame = get(client, county, f"{ct.url}/frames/1")
+    assert parts_of(frame) == [(f"application/octet-stream; transfer-syntax={EXPLICIT}", ct.dataset.PixelData)]
+    again = get(client, county, f"{ct.url}/frames/1", If_None_Match=frame.headers["ETag"])
+    assert (again.status_code, again.data) == (304, b"")
+    part = get(client, county, f"{ct.url}/frames/1", Range="bytes=100-199")
+    assert (part.status_code, part.data) == (206, frame.data[100:200])
+    metadata = json.loads(get(client, county, f"{ct.url}/metadata").data)[0]
+    bulk = get(client, county, metadata["7FE00010"]["BulkDataURI"].removeprefix("http://localhost"))
+    assert (bulk.status_code, bulk.data) == (200, ct.dataset.PixelData)
+    assert [get(client, county, f"{ct.url}/{path}").status_code for path in ("frames/2", "frames/0", "frames/1,x", "bulkdata/00991001")] == [404, 400, 400, 404]
+    assert [get(client, county, f"{ct.url}{path}", "video/mp4").status_code for path in ("", "/frames/1", "/metadata", "/rendered", "/thumbnail", "/bulkdata/7FE00010")] == [406] * 6
+
+
+@pytest.mark.parametrize("name", ["JPEG2000.dcm", "SC_rgb_rle_2frame.dcm", "emri_small_jpeg_2k_lossless.dcm", "MR_small_RLE.dcm"])
+def test_compressed_frames_leave_as_stored_or_as_the_pixels_that_pydicom_sees(county: Township, client: FlaskClient, tmp_path: Path, name: str) -> None:
+    stored = Object(county, tmp_path, name)
+    n_frames = int(stored.dataset.get("NumberOfFrames", 1))
+    numbers = ",".join(str(number) for number in range(1, n_frames + 1))
+    raw = parts_of(get(client, county, f"{stored.url}/frames/{numbers}", 'multipart/related; type="application/octet-stream"'))
+    pixels = stored.dataset.pixel_array
+    expected = pixels if n_frames > 1 else pixels[None]
+    assert [np.array_equal(np.frombuffer(body, expected.dtype).reshape(expected.shape[1:]), shown) for (_, body), shown in zip(raw, expected, strict=True)] == [True] * n_frames
+    as_it_is = get(client, county, f"{stored.url}/frames/1", "multipart/related; type=application/octet-stream; transfer-syntax=*")
+    ((kind, body),) = parts_of(as_it_is)
+    assert kind.endswith(f"transfer-syntax={stored.dataset.file_meta.TransferSyntaxUID}")
+    assert body in stored.path.read_bytes()
+    copied = dcmread(BytesIO(parts_of(get(client, county, stored.url))[0][1]))
+    assert copied.file_meta.TransferSyntaxUID == EXPLICIT
+    assert np.array_equal(copied.pixel_array, pixels)
+
+
+def test_pictures_have_the_window_and_the_size_asked_for(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+
+    def pixels(query: str) -> np.ndarray:
+        from PIL import Image
+
+        answer = get(client, county, f"{ct.url}/rendered{query}", "image/png")
+        assert answer.status_code == 200, answer.data
+        return np.asarray(Image.open(BytesIO(answer.data)))
+
+    hounsfield = ct.dataset.pixel_array * float(ct.dataset.RescaleSlope) + float(ct.dataset.RescaleIntercept)
+    expected = np.clip((hounsfield - (40 - 0.5)) / (400 - 1) + 0.5, 0, 1) * 255  # PS3.3 C.11.2.1.2.1
+    assert np.abs(pixels("?window=40,400,linear").astype(float) - expected).max() <= 1
+    assert pixels("?viewport=64,32").shape == (32, 32)
+    assert pixels("?viewport=64,64,0,0,32,32&window=40,400").shape == (64, 64)
+    wrong = ("?window=1", "?window=40,0", "?quality=0", "?viewport=a,b", "?viewport=90000,1")
+    assert [get(client, county, f"{ct.url}/rendered{query}").status_code for query in wrong] == [400] * 5
+    for path in (f"{ct.url}/thumbnail", f"{ct.series}/thumbnail", f"{ct.url}/frames/1/thumbnail"):
+        assert get(client, county, path).data[:3] == b"\xff\xd8\xff"
+
+
+def test_hidden_objects_are_not_there(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+    assert get(client, county, f"{ct.series}/metadata").status_code == 200
+    with county.roof.db.write() as session:
+        session.get_one(Instance, ct.row.id).hidden_code = "113001"
+    county.clock.forward(10)
+    paths = (ct.series, ct.url, f"{ct.url}/frames/1", f"{ct.series}/metadata", f"{ct.url}/rendered", f"{ct.url}/bulkdata/7FE00010")
+    assert [get(client, county, path).status_code for path in paths] == [404] * len(paths)
+
+
+def test_metadata_are_zipped_kept_and_made_anew_when_the_series_grows(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+    first = get(client, county, f"{ct.series}/metadata", Accept_Encoding="gzip")
+    assert (first.headers["Content-Encoding"], first.mimetype) == ("gzip", "application/dicom+json")
+    assert get(client, county, f"{ct.series}/metadata", Accept_Encoding="gzip", If_None_Match=first.headers["ETag"]).status_code == 304
+    Object(county, tmp_path, "CT_small.dcm", SOPInstanceUID=generate_uid(), InstanceNumber=2)
+    grown = get(client, county, f"{ct.series}/metadata", If_None_Match=first.headers["ETag"])
+    assert len(json.loads(grown.data)) == 2
+
+
+def test_who_reads_is_written_down_once_a_sitting(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+    sent = {"Authorization": f"Bearer {token(county, 'radiologist')}"}
+    for path in ("/metadata", "/frames/1", "/frames/1", "/rendered"):
+        assert client.get(ct.url + path, headers=sent).status_code == 200
+    with county.roof.db.read() as session:
+        query = select(func.count()).where(AuditEvent.act == "study.view_images", AuditEvent.result == "ok")
+        assert session.scalar(query.where(AuditEvent.object_uid == str(ct.dataset.StudyInstanceUID))) == 1
+
+
+def test_basic_is_compared_once_remembered_and_limited(county: Township, client: FlaskClient, tmp_path: Path) -> None:
+    ct = Object(county, tmp_path, "CT_small.dcm")
+    with county.roof.db.write() as session:
+        account = session.scalars(select(Account).where(Account.username == "radiologist")).one()
+        account.password_hash = hash_password(PASSWORD)
+
+    def status(username: str, password: str, path: str = f"{ct.url}/metadata") -> int:
+        given = base64.b64encode(f"{username}:{password}".encode()).decode()
+        return client.get(path, headers={"Authorization": f"Basic {given}"}).status_code
+
+    def logins() -> int:
+        with county.roof.db.read() as session:
+            return session.scalar(select(func.count()).where(LoginSession.kind == "basic")) or 0
+
+    assert [status("radiologist", PASSWORD) for _ in range(3)] == [200] * 3
+    assert logins() == 1
+    county.clock.forward(301)
+    assert (status("radiologist", PASSWORD), logins()) == (200, 2)
+    assert status("radiologist", PASSWORD, "/api/worklist") == 401  # DICOMweb's alone
+    with county.roof.db.write() as session:
+        for row in session.scalars(select(LoginSession).where(LoginSession.kind == "basic")):
+            row.ended_at, row.end_reason = county.clock(), "revoked"
+    assert [status("radiologist", PASSWORD) for _ in range(2)] == [401, 200]  # proved anew
+    refused = client.get(ct.url, headers={"Authorization": "Basic !"})
+    assert (refused.status_code, refused.headers.getlist("WWW-Authenticate")[1].partition(" ")[0]) == (401, "Basic")
+    browser = client.get(ct.url, headers={"Sec-Fetch-Mode": "cors"})
+    assert browser.headers.getlist("WWW-Authenticate") == ["Bearer"]
+    assert [status("radiologist", "wrong") for _ in range(6)] == [401] * 5 + [423]
+    assert 429 in [status(f"nobody{number}", "x") for number in range(31)]
+
+
+def stow(client: FlaskClient, county: Township, objects: list[bytes], path: str = "/dicom-web/studies", user: str = "tech", kind: str = "application/dicom") -> TestResponse:
+    body = b"".join(b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n" for data in objects) + b"--b--\r\n"
+    headers = {"Authorization": f"Bearer {token(county, user)}", "Content-Type": f'multipart/related; type="{kind}"; boundary=b'}
+    return client.post(path, data=body, headers=headers)
+
+
+def file_of(name: str = "CT_small.dcm", **changes: Any) -> bytes:
+    dataset = copy.deepcopy(dcmread(Path(str(get_testdata_file(name)))))
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    written = BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
+
+
+def test_a_mixed_batch_is_202_and_says_which_failed_and_why(county: Township, client: FlaskClient) -> None:
+    good, stranger = file_of(), file_of(SOPInstanceUID=generate_uid(), StudyInstanceUID=generate_uid())
+    study = str(dcmread(BytesIO(good)).StudyInstanceUID)
+    answer = stow(client, county, [good, stranger, b"no dicom"], f"/dicom-web/studies/{study}")
+    assert (answer.status_code, answer.mimetype) == (202, "application/dicom+json")
+    said = json.loads(answer.data)
+    assert [item["00081155"]["Value"] for item in said["00081199"]["Value"]] == [[str(dcmread(BytesIO(good)).SOPInstanceUID)]]
+    assert [item["00081197"]["Value"] for item in said["00081198"]["Value"]] == [[0xA900], [0xC000]]
+    stored = dcmread(BytesIO(parts_of(get(client, county, f"/dicom-web/studies/{study}"))[0][1]))
+    assert stored.PixelData == dcmread(BytesIO(good)).PixelData
+    with county.roof.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Quarantine)) == 1  # what is no DICOM is kept for an admin
+
+
+def test_storing_again_is_all_right_and_other_content_is_not(county: Township, client: FlaskClient) -> None:
+    assert [stow(client, county, [file_of()]).status_code for _ in range(2)] == [200, 200]
+    changed = stow(client, county, [file_of(Rows=64)])
+    assert changed.status_code == 409
+    assert json.loads(changed.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
+    other_site = stow(client, county, [file_of(SOPInstanceUID=generate_uid())], user="tech2")
+    assert json.loads(other_site.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0124]
+
+
+def test_what_is_no_store_request(county: Township, client: FlaskClient) -> None:
+    assert stow(client, county, [], kind="application/dicom+json").status_code == 415
+    assert stow(client, county, []).status_code == 400
+    headers = {"Authorization": f"Bearer {token(county, 'tech')}", "Content-Type": "multipart/related; type=application/dicom; boundary=b"}
+    assert client.post("/dicom-web/studies", data=b"--b\r\n\r\nhalf", headers=headers).status_code == 400
+    assert client.post("/dicom-web/studies", json={}, headers={"Authorization": headers["Authorization"]}).status_code == 415
+    assert stow(client, county, [file_of()], user="radiologist").status_code == 403
+    with county.roof.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Series)) == 0
+
+
+def test_what_the_server_says_of_itself(client: FlaskClient) -> None:
+    for answer in (client.get("/dicom-web/"), client.options("/dicom-web/")):
+        assert (answer.status_code, answer.mimetype) == (200, "application/vnd.sun.wadl+xml")
+    told = client.get("/dicom-web/", headers={"Accept": "application/json"}).get_json()
+    assert "GET" in told["resources"]["/dicom-web/studies/{study}/series/{series}/metadata"]
