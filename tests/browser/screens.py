@@ -26,7 +26,7 @@ from tests.peers.product import PASSWORD, ApiError, Product, running_product
 
 SMALL, LARGE = (1366, 768), (1920, 1080)
 LARGEST_TRUE_COLOUR_BYTES = 90_000  # what is larger, by its images, is saved with a palette instead
-COLOURS, COLOURS_OF_A_STATE = 256, 64
+COLOURS, COLOURS_OF_A_STATE = 256, 128
 
 
 _LOGINS: dict[str, StorageState] = {}
