@@ -116,7 +116,7 @@ def store_files(
 
     for index, path in enumerate(paths):
         try:
-            readable.append((index, _read_meta(path)))
+            readable.append((index, read_meta(path)))
         except (OSError, Problem) as error:
             note(index, StoreResult(path, "unreadable", detail=getattr(error, "code", type(error).__name__)))
     for batch in _batches(readable):
@@ -125,7 +125,7 @@ def store_files(
     return [results[index] for index in sorted(results)]
 
 
-def _read_meta(path: Path) -> _File:
+def read_meta(path: Path) -> _File:
     """The identifying file meta. Raises OSError, Problem."""
     with path.open("rb") as stream:
         head = stream.read(1 << 16)

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -25,8 +25,13 @@ MOST_LINES = 200  # of a summary; the rest is counted
 _GOOD = ("accepted", "warning")
 
 
-def send_command(files: Sequence[Path], to: str, sender: str) -> int:
-    """C-STORE files and folders to ``AE@HOST:PORT``; 1 when one was not accepted, else 0. Raises ConfigError."""
+def send_command(
+    files: Sequence[Path], to: str, sender: str, after: Callable[[Sequence[StoreResult]], int] = lambda results: 0
+) -> int:
+    """C-STORE files and folders to ``AE@HOST:PORT``; 1 when one was not accepted, else what ``after`` gives.
+
+    Raises ConfigError.
+    """
     called_ae, host, port = parse_peer(to)
     with explained():
         check_ae_title(sender)
@@ -45,7 +50,8 @@ def send_command(files: Sequence[Path], to: str, sender: str) -> int:
         print(_both("transfer.dicomdir"))
     bad = [result for result in results if result.outcome not in _GOOD]
     _table((str(result.path), _why_not_sent(result)) for result in bad)
-    return 1 if bad else 0
+    status = after(results)
+    return 1 if bad else status
 
 
 def _why_not_sent(result: StoreResult) -> str:

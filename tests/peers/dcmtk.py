@@ -83,8 +83,9 @@ def storescp(directory: Path, ae_title: str, *options: str, port: int | None = N
     """A PACS that stores what it gets in ``directory``; accepts every presentation context it knows."""
     port = port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
+    syntaxes = [] if "-xf" in options else ["+xa"]  # a file says it all
     process = subprocess.Popen(
-        [require("storescp"), "+xa", "+B", *options, "-aet", ae_title, "-od", str(directory), str(port)],
+        [require("storescp"), *syntaxes, "+B", *options, "-aet", ae_title, "-od", str(directory), str(port)],
         env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,11 @@ from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.instances import new_instance, write_instance
 from tests.peers.listening import allow, listening, receive_all
+from tests.peers.product import takes_connections, until
 from tests.peers.township import Township, township
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
-from worklist.tables import Instance, Study
+from worklist.tables import Instance
 
 STUDY_ROOT, PATIENT_ROOT = "-S", "-P"
 
@@ -190,3 +190,105 @@ def test_without_trust_the_class_is_refused(county: Township, listener: Listener
     result = getscu(listener.port, tmp_path / "got", "QueryRetrieveLevel=STUDY", "StudyInstanceUID=1.2")
     assert "No presentation context for" in result.stderr + result.stdout or result.returncode != 0
     assert not list((tmp_path / "got").iterdir())
+
+
+COMPRESSED = [("dr", "RG3_J2KR.dcm"), ("dr", "CR-ModalitySequenceLUT.dcm"), ("ct", "CT0012.not_fragmented_no_bot_rle.dcm"),
+              ("dr", "Fake_MONOHR1.dcm"), ("identity", "GDCMJ2K_TextGBR.dcm")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("option", "syntax"), [("+xe", "1.2.840.10008.1.2.1"), ("+xi", "1.2.840.10008.1.2")])
+def test_a_peer_without_compression_gets_equal_pixels(
+    county: Township, listener: Listener, tmp_path: Path, option: str, syntax: str
+) -> None:
+    files = [shared_data("dicom", *name) for name in COMPRESSED]
+    receive_all(county, files)
+    originals = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, files)}
+    studies = "\\".join(str(one.StudyInstanceUID) for one in originals.values())
+    with dcmtk.storescp(tmp_path / "got", "QS_WS", option) as peer:
+        allow(county, "QS_WS", port=peer.port)
+        result = movescu(listener.port, "QS_WS", "QueryRetrieveLevel=STUDY", f"StudyInstanceUID={studies}")
+    assert final(result) == "0000", result.stderr
+    got = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, (tmp_path / "got").iterdir())}
+    assert set(got) == set(originals)
+    for uid, one in got.items():
+        stored = originals[uid]
+        assert one.file_meta.TransferSyntaxUID == syntax
+        assert (one.pixel_array == stored.pixel_array).all(), stored.filename
+        assert (one.BitsStored, one.HighBit, one.Rows) == (stored.BitsStored, stored.BitsStored - 1, stored.Rows)
+        assert one.PhotometricInterpretation == ("RGB" if stored.SamplesPerPixel == 3 else stored.PhotometricInterpretation)
+        assert one.get("LossyImageCompression") == (stored.get("LossyImageCompression") or ("01" if "4.50" in stored.file_meta.TransferSyntaxUID else None))
+        assert (one.get("PatientName"), one.get("StudyDate")) == (stored.get("PatientName"), stored.get("StudyDate"))
+    lossless = next(path for path in files if path.name == "CR-ModalitySequenceLUT.dcm")
+    assert dcmtk.run("dcmdjpeg", str(lossless), str(tmp_path / "theirs.dcm")).returncode == 0
+    theirs = pydicom.dcmread(tmp_path / "theirs.dcm")
+    assert (got[str(theirs.SOPInstanceUID)].pixel_array == theirs.pixel_array).all()
+
+
+ONLY_CT = r"""[[TransferSyntaxes]]
+[Plain]
+TransferSyntax1 = LittleEndianExplicit
+[[PresentationContexts]]
+[OnlyCT]
+PresentationContext1 = CTImageStorage\Plain
+[[Profiles]]
+[Default]
+PresentationContexts = OnlyCT
+"""
+
+
+def test_one_that_the_destination_does_not_take_is_named(county: Township, listener: Listener, tmp_path: Path) -> None:
+    study, sent = sent_study(tmp_path / "sent", 2)
+    capture = new_instance(side=16, StudyInstanceUID=study, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    capture.file_meta.MediaStorageSOPClassUID = capture.SOPClassUID
+    capture.save_as(tmp_path / "sent" / "capture.dcm", enforce_file_format=True)
+    receive_all(county, [*sent, tmp_path / "sent" / "capture.dcm"])
+    keys = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}")
+    (tmp_path / "only_ct.cfg").write_text(ONLY_CT, "ascii")
+    with dcmtk.storescp(tmp_path / "got", "QS_WS", "-xf", str(tmp_path / "only_ct.cfg"), "Default") as peer:
+        allow(county, "QS_WS", port=peer.port)
+        result = movescu(listener.port, "QS_WS", *keys)
+        assert final(result) == "b000"
+        assert f"[{capture.SOPInstanceUID}]" in result.stdout + result.stderr
+        assert uids(peer.directory) == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sent}
+        alone = movescu(
+            listener.port, "QS_WS", "QueryRetrieveLevel=IMAGE", *keys[1:], f"SeriesInstanceUID={capture.SeriesInstanceUID}",
+            f"SOPInstanceUID={capture.SOPInstanceUID}",
+        )  # fmt: skip
+        assert final(alone) == "a702"
+
+
+def test_a_cancel_is_heard_while_a_sub_operation_hangs(county: Township, listener: Listener, tmp_path: Path) -> None:
+    study, sent = sent_study(tmp_path / "sent", 4)
+    receive_all(county, sent)
+    with dcmtk.storescp(tmp_path / "got", "QS_WS", "--sleep-during", "3") as peer:
+        allow(county, "QS_WS", port=peer.port)
+        began_s = time.monotonic()
+        result = movescu(
+            listener.port, "QS_WS", "QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}", options=("--cancel", "1")
+        )
+        took_s = time.monotonic() - began_s
+    assert final(result) == "fe00"
+    # The first pending response comes after 5 s, while storescp still sleeps between the PDUs of the first object.
+    assert re.findall(r"Remaining Suboperations\s*: (\d+)", result.stdout + result.stderr)[-1] == "4"
+    assert took_s < 5 + 1 + 2  # movescu starts, answers, releases
+
+
+def test_who_asked_is_told_to_the_destination(county: Township, listener: Listener, tmp_path: Path) -> None:
+    study, sent = sent_study(tmp_path / "sent", 1)
+    receive_all(county, sent)
+    port = dcmtk.free_port()
+    allow(county, "QS_WS", port=port)
+    with (tmp_path / "log").open("wb") as log:
+        peer = subprocess.Popen(
+            [dcmtk.require("storescp"), "-d", "-aet", "QS_WS", "-od", str(tmp_path), str(port)], stdout=log, stderr=log
+        )
+        try:
+            until(lambda: takes_connections(port), 10, "storescp")
+            movescu(listener.port, "QS_WS", "QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}")
+        finally:
+            peer.terminate()
+            peer.wait()
+    said = (tmp_path / "log").read_text("utf-8", "replace")
+    assert re.search(r"Move Originator AE Title\s*: QS_CT", said)
+    assert re.search(r"Move Originator ID\s*: 1\b", said)
+    assert "Calling Application Name:    TELEREAD" in said
