@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--site", required=True, help="code of the site they come from")
     take.add_argument("--patient-name", default="", help="whose WFDB records these are: they do not say it themselves")
     take.add_argument("--patient-id", default="")
+    ohif = add("ohif", _ohif, "the advanced viewer OHIF: `install` fetches its files from npm")
+    ohif.add_argument("what", choices=["install"])
+    ohif.add_argument("--from", dest="source", type=Path, metavar="TGZ", help="a file of it, where there is no network")
     verify = add("verify-report", _verify_report, "check every signature of a report PDF")
     verify.add_argument("file", type=Path)
     verify.add_argument("--json", action="store_true")
@@ -136,11 +139,8 @@ def _serve(settings: Settings, options: argparse.Namespace) -> None:
 
 def _listen(settings: Settings, options: argparse.Namespace) -> None:
     from worklist.listen import listen  # noqa: PLC0415
-    from worklist.roof import open_roof  # noqa: PLC0415
 
-    roof = open_roof(settings)
-    listen(roof, _stop_on_signal())
-    roof.close()
+    listen(settings, _stop_on_signal())
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> None:
@@ -205,6 +205,12 @@ def _import(settings: Settings, options: argparse.Namespace) -> int:
     from worklist.transfer import import_command  # noqa: PLC0415
 
     return import_command(settings, options.path, options.site, options.patient_name, options.patient_id)
+
+
+def _ohif(settings: Settings, options: argparse.Namespace) -> int:
+    from worklist.ohif_install import main as install_ohif  # noqa: PLC0415
+
+    return install_ohif(settings, options.source)
 
 
 def _verify_report(settings: Settings, options: argparse.Namespace) -> int:
