@@ -141,22 +141,20 @@ def test_answers_equal_those_of_dcmqrscp(county: Township, listener: Listener, t
     assert n_answers > len(MATRIX)
 
 
-@pytest.mark.parametrize(
-    ("level", "keys", "element"),
-    [
-        ("SERIES", ("Modality=CT",), "0020,000d"),
-        ("IMAGE", (f"StudyInstanceUID={S1}", f"SeriesInstanceUID={S1}.1\\{S1}.2"), "0020,000e"),
-        ("STUDY", ("StudyDate=2026",), "0008,0020"), ("STUDY", ("StudyInstanceUID=1.2.*",), "0020,000d"),
-        ("PATIENT", ("PatientID",), "0008,0052"), ("WARD", ("PatientID",), "0008,0052"),
-    ],
-)  # fmt: skip
-def test_what_is_no_identifier_is_refused_with_its_element(
-    listener: Listener, tmp_path: Path, level: str, keys: tuple[str, ...], element: str
-) -> None:
-    result, answers = find(listener.port, tmp_path / "out", level, *keys)
-    said = (result.stdout + result.stderr).lower()
-    assert (statuses(result)[-1], answers) == ("a900", [])
-    assert f"({element})" in said
+REFUSED = [
+    ("SERIES", ("Modality=CT",), "0020,000d"),
+    ("IMAGE", (f"StudyInstanceUID={S1}", f"SeriesInstanceUID={S1}.1\\{S1}.2"), "0020,000e"),
+    ("STUDY", ("StudyDate=2026",), "0008,0020"), ("STUDY", ("StudyInstanceUID=1.2.*",), "0020,000d"),
+    ("PATIENT", ("PatientID",), "0008,0052"), ("WARD", ("PatientID",), "0008,0052"),
+]  # fmt: skip
+
+
+def test_what_is_no_identifier_is_refused_with_its_element(listener: Listener, tmp_path: Path) -> None:
+    for level, keys, element in REFUSED:
+        result, answers = find(listener.port, tmp_path / "out", level, *keys)
+        said = (result.stdout + result.stderr).lower()
+        assert (statuses(result)[-1], answers) == ("a900", [])
+        assert f"({element})" in said
 
 
 def named(folder: Path) -> list[Path]:
@@ -213,23 +211,24 @@ def test_names_are_found_as_they_are_typed(county: Township, listener: Listener,
             assert "?" not in str(one.PatientName)
 
 
-@pytest.mark.parametrize(
-    ("term", "name", "shown"),
-    [
-        ("GBK", "\u4dae\u5609\u5586", "Yanjiazhe"), ("GBK", "=\u90d1^\u7acb\u7fa4", "=\u90d1^\u7acb\u7fa4"),
-        ("ISO_IR 6", "=\u90d1^\u7acb\u7fa4", "Zheng^Liqun"), ("ISO_IR 100", "M\u00fcller^Ute", "M\u00fcller^Ute"),
-        ("ISO_IR 6", "M\u00fcller^Ute", "Muller^Ute"), ("ISO_IR 6", "Li^Si=\u674e^\u56db", "Li^Si"),
-    ],
-)  # fmt: skip
-def test_what_a_peer_cannot_write_goes_out_spelled(
-    county: Township, listener: Listener, tmp_path: Path, term: str, name: str, shown: str
-) -> None:
+SPELLED = [
+    ("GBK", "\u4dae\u5609\u5586", "Yanjiazhe"), ("GBK", "=\u90d1^\u7acb\u7fa4", "=\u90d1^\u7acb\u7fa4"),
+    ("ISO_IR 6", "=\u90d1^\u7acb\u7fa4", "Zheng^Liqun"), ("ISO_IR 100", "M\u00fcller^Ute", "M\u00fcller^Ute"),
+    ("ISO_IR 6", "M\u00fcller^Ute", "Muller^Ute"), ("ISO_IR 6", "Li^Si=\u674e^\u56db", "Li^Si"),
+]  # fmt: skip
+
+
+def test_what_a_peer_cannot_write_goes_out_spelled(county: Township, listener: Listener, tmp_path: Path) -> None:
     (tmp_path / "sent").mkdir()
-    receive_all(county, [write_instance(tmp_path / "sent", side=8, PatientName=name, StudyDescription="")])
-    allow(county, "QS_CT", character_set=term)
-    _, (one,) = find(listener.port, tmp_path / "out", "STUDY", "PatientName")
-    assert str(one.PatientName) == shown
-    assert one.get("SpecificCharacterSet", "") == ("" if shown.isascii() else term)
+    receive_all(county, [
+        write_instance(tmp_path / "sent", side=8, PatientName=name, PatientID=f"S{number}", StudyDescription="")
+        for number, (_, name, _) in enumerate(SPELLED)
+    ])  # fmt: skip
+    for number, (term, _, shown) in enumerate(SPELLED):
+        allow(county, "QS_CT", character_set=term)
+        _, (one,) = find(listener.port, tmp_path / "out", "STUDY", f"PatientID=S{number}", "PatientName")
+        assert str(one.PatientName) == shown
+        assert one.get("SpecificCharacterSet", "") == ("" if shown.isascii() else term)
 
 
 def test_counts_lists_and_hidden_instances(county: Township, listener: Listener, tmp_path: Path) -> None:

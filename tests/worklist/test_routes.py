@@ -64,6 +64,10 @@ TABLE: dict[str, set[str] | str] = {
     "GET /statistics": {"manager"}, "GET /technician": {"technician"}, "GET /verify/<code>": "*",
     # DICOMweb: retrieving needs sight of the study, storing is a technician's
     "GET /dicom-web/": "*", "POST /dicom-web/studies": {"technician"}, "POST /dicom-web/studies/<study>": {"technician"},
+    **{f"GET /dicom-web{resource}": SEES for resource in (
+        "/studies", "/series", "/instances", "/studies/<study>/series", "/studies/<study>/instances",
+        "/studies/<study>/series/<series>/instances",
+    )},
     **{f"GET /dicom-web/studies/<study>{rest}": SEES for rest in (
         "", "/metadata", "/rendered", "/thumbnail", "/series/<series>", "/series/<series>/metadata",
         "/series/<series>/rendered", "/series/<series>/thumbnail",
