@@ -17,7 +17,7 @@ from typing import Any
 from flask import Flask
 
 from reports import delivery, report
-from worklist import workitem
+from worklist import commitment, workitem
 from worklist.__main__ import _parser
 from worklist.access import ACTS_BY_ROLE
 from worklist.base.config import Settings
@@ -55,11 +55,12 @@ MACHINES: tuple[tuple[str, str, Table, str], ...] = (
     ("阅片任务", "Workitem", workitem.TRANSITIONS, "worklist/workitem.py"),
     ("诊断报告", "Report", report.TRANSITIONS, "reports/report.py"),
     ("报告回传", "Delivery", delivery.TRANSITIONS, "reports/delivery.py"),
+    ("存储承诺", "Commitment", commitment.TRANSITIONS, "worklist/commitment.py"),
 )
 
 
 def states_md() -> str:
-    """The three transition tables as Mermaid diagrams, and as tables."""
+    """The transition tables as Mermaid diagrams, and as tables."""
     parts = [
         MADE_BY,
         "# 状态 States\n",

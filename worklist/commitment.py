@@ -38,9 +38,11 @@ TRANSITIONS: dict[tuple[CommitmentState, CommitmentMove], CommitmentState] = {
 class IllegalCommitmentMove(Exception):
     """The table has no such move; nothing was changed."""
 
+    code = "illegal_commitment_move"
+
     def __init__(self, state: str, move: CommitmentMove) -> None:
         super().__init__(f"{state} has no {move}")
-        self.code = "illegal_commitment_move"
+        self.params = {"state": state, "move": str(move)}
 
 
 def moved(state: str, move: CommitmentMove) -> CommitmentState:

@@ -186,13 +186,18 @@ def note_failure(session: Session, transaction_id: int, code: str, now: datetime
         _record(session, row, "commitment.tell", code[:64], now, {})
 
 
+def revive(row: CommitmentTransaction) -> None:
+    """One that was given up is told again, by the whole schedule."""
+    row.state, row.ended_at, row.n_attempts = moved(row.state, CommitmentMove.RESEND), None, 0
+
+
 def resend(session: Session, actor: Actor, transaction_id: int, now: datetime) -> CommitmentTransaction:
     """An administrator has a result told again. Raises Refused("not_found"), IllegalCommitmentMove."""
     check(actor, Act.ADMIN_QUEUE)
     row = session.get(CommitmentTransaction, transaction_id)
     if row is None or row.direction != ASKED:
         raise Refused("not_found")
-    row.state, row.ended_at, row.n_attempts = moved(row.state, CommitmentMove.RESEND), None, 0
+    revive(row)
     outbox.promise(session, KIND, f"{KIND}:{row.id}", {"transaction_id": row.id}, now=now)
     _record(session, row, "commitment.resend", "ok", now, {"by": actor.username})
     return row

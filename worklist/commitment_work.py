@@ -85,6 +85,8 @@ def tell(roof: Roof, job: Job) -> None:
     number, now = int(job.payload["transaction_id"]), roof.now()
     with roof.db.write() as session:
         transaction = session.get(CommitmentTransaction, number)
+        if transaction is not None and transaction.state == CommitmentState.DEAD:  # taken from the dead letters
+            service.revive(transaction)
         if transaction is None or transaction.state not in (CommitmentState.REQUESTED, CommitmentState.CHECKED):
             return
         if transaction.held_until is not None and transaction.held_until > now:

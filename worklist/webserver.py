@@ -36,6 +36,7 @@ from worklist.uploads import UploadDesk
 from worklist.web import WebServices, common_headers, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
+from worklist.web_commitments import commitments
 from worklist.web_auth import SESSION_COOKIE
 from worklist.web_devices import devices
 from worklist.web_dicomweb import dicomweb_adapters, short_way
@@ -47,7 +48,7 @@ from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
 BLUEPRINTS = (
-    worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, statistics, dicomweb,
+    worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, commitments, statistics, dicomweb,
 )  # fmt: skip
 SHORT_WAY = "teleread_short_way"  # in the application's extensions, for the ASGI side
 

@@ -1,6 +1,7 @@
 """Storage commitment against dcmjs-dimse: what is kept, what is not, and that the result arrives, once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,21 @@ import pytest
 from sqlalchemy import select
 
 from pacs_bridge.listener import Listener
+from pacs_bridge.scu import StoreResult
 from tests.conftest import Clock
 from tests.peers.dcmjs import Script, script
 from tests.peers.dcmtk import free_port
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
 from tests.peers.product import until
-from tests.peers.township import Township, township
+from tests.peers.township import PASSWORD, Township, township
+from tests.worklist.roofs import Caller, make_pages
+from worklist.base.config import Settings
 from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
+from worklist.commit_sent import commit_sent
 from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
+from worklist.web_commitments import commitments
 from worklist.work import make_worker
 from worklist.worker import Worker
 
@@ -182,3 +188,61 @@ def test_a_device_without_an_address_stays_visible(
     with county.roof.db.read() as session:
         job = session.scalars(select(OutboxJob).where(OutboxJob.kind == "commitment")).one()
     assert job.dead_at is not None and job.last_error == "no_address"
+
+
+def test_an_administrator_sees_all_and_has_one_told_again(
+    county: Township, listener: Listener, sent: list[str], clock: Clock
+) -> None:
+    with asking(listener, "1.2.3.7", [(CT, sent[0]), (CT, "1.2.3.4.5")], linger_ms=0) as peer:
+        peer.wait("closed")
+    until(lambda: transactions(county)[0].held_until is None, 5, "the listener to hand over")
+    worker_of(county).run_due()
+    call = Caller(make_pages(county.roof, [commitments]), "admin", PASSWORD)
+    status, answer = call("GET", "/api/admin/commitments")
+    (row,) = answer["commitments"]
+    assert (status, row["state"], row["last_error"], row["n_instances"], row["n_failed"]) == (200, "DEAD", "no_address", 2, 1)
+    assert (row["peer"], row["site"], row["direction"]) == ("QS_CT", "QINGSHAN", "asked")
+    port = free_port()
+    allow(county, "QS_CT", port=port)
+    with script("commitment.js", "hear", port=port) as device:
+        device.wait("listening")
+        path = f"/api/admin/commitments/{row['commitment_id']}/resend"
+        assert call("POST", path)[0] == 200
+        worker_of(county).run_due()
+        assert device.wait("event")["event"] == 2
+    status, answer = call("POST", path)
+    assert (status, answer["error"]["code"]) == (409, "illegal_commitment_move")
+    assert call("POST", "/api/admin/commitments/99/resend")[0] == 404
+
+
+@pytest.fixture
+def settings(county: Township) -> Settings:
+    """As the command line has them, on the same database and files."""
+    return replace(county.roof.settings, database_url=county.roof.db.url.render_as_string(hide_password=False))
+
+
+def test_a_peer_confirms_what_we_have_sent(
+    county: Township, listener: Listener, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The device's answer comes by an association of its own, to our listener."""
+    (tmp_path / "out").mkdir()
+    paths = [write_instance(tmp_path / "out", side=16, StudyInstanceUID=STUDY) for _ in range(2)]
+    lost = str(pydicom.dcmread(paths[1]).SOPInstanceUID)
+    results = [StoreResult(path, "accepted", 0) for path in paths]
+    allow(county, "QS_PEER", port=None)
+    for failed, expected in (([], 0), ([lost], 1)):
+        port = free_port()
+        with script("commitment.js", "hear", port=port, answerPort=listener.port, failed=failed,
+                    **{"from": "QS_PEER", "to": "TELEREAD"}) as peer:  # fmt: skip
+            peer.wait("listening")
+            after = commit_sent(settings, f"QS_PEER@127.0.0.1:{port}", "TELEREAD", 15)
+            assert after(results) == expected
+            assert peer.wait("told")["told"] == 0
+    said = capsys.readouterr()
+    assert "2/2" in said.out and "1/2" in said.out and f"{lost}\t0112H" in said.out
+    assert [row.state for row in transactions(county)] == ["ANSWERED", "ANSWERED"]
+    with script("commitment.js", "hear", port=port, status=0x0110) as peer:
+        peer.wait("listening")
+        assert commit_sent(settings, f"QS_PEER@127.0.0.1:{port}", "TELEREAD", 5)(results) == 1
+    assert "0110H" in capsys.readouterr().err
+    assert transactions(county)[2].state == "DEAD"

@@ -28,6 +28,7 @@ SEES = READ | SITE
 # The table kept by hand: who gets past the door of each route. "*": no login needed.
 TABLE: dict[str, set[str] | str] = {
     "GET /": EVERYONE, "GET /admin": {"admin"}, "GET /api/admin/audit": {"admin"}, "GET /api/admin/deliveries": {"admin"},
+    "GET /api/admin/commitments": {"admin"}, "POST /api/admin/commitments/<int:number>/resend": {"admin"},
     "POST /api/admin/deliveries/<int:delivery_id>/resend": {"admin"}, "GET /api/admin/devices": {"admin"},
     "POST /api/admin/devices": {"admin"}, "PATCH /api/admin/devices/<ae_title>": {"admin"},
     "POST /api/admin/devices/<ae_title>/echo": {"admin"}, "GET /api/admin/refusals": {"admin"},
