@@ -110,6 +110,12 @@ class Order(Base):
     pathway: Mapped[str | None] = mapped_column(Code)  # chest_pain | stroke: the green channels
     requesting_doctor: Mapped[str] = mapped_column(String(64), default="")
     made_from_object: Mapped[bool] = mapped_column(default=False)  # 无申请单
+    study_instance_uid: Mapped[str | None] = mapped_column(Uid, unique=True)  # what its images are to carry
+    # How far its device is (``worklist.performed.Acquisition``), since when, and which device or why not.
+    acquisition: Mapped[str] = mapped_column(Code, default="requested")
+    acquisition_at: Mapped[datetime | None]
+    acquisition_device: Mapped[str] = mapped_column(String(64), default="")
+    acquisition_reason: Mapped[str] = mapped_column(String(64), default="")
     created_by: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(index=True)
 
@@ -144,7 +150,11 @@ class Study(Base):
     last_received_at: Mapped[datetime]
     quiet_time_s: Mapped[int]
     ready_at: Mapped[datetime | None]
+    # What spoke for or against completeness when it was last weighed, and when; how many listed ones are not here.
     ready_evidence: Mapped[dict[str, Any] | None]
+    weighed_at: Mapped[datetime | None]
+    n_missing: Mapped[int | None]
+    released_at: Mapped[datetime | None]  # a person goes on without what is missing
     progress_told_at: Mapped[datetime]  # when live pages last heard of arriving objects
     # How far its report is; moved by the report package in the transaction of each change:
     # none draft returned submitted preliminary final delivered opened acknowledged
