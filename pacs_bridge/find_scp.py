@@ -69,6 +69,8 @@ class FindProvider(Provider):
         """(answers sent, final status)."""
         count, looked_s = 0, 0.0
         for page in self._find(exchange.peer, query, frozenset(keys)):
+            if not page and exchange.is_cancelled():
+                return count, CANCELED
             for answer in page:
                 if time.monotonic() - looked_s > _LOOK_EVERY_S:
                     if exchange.is_cancelled():

@@ -20,6 +20,7 @@ from worklist.tables import Site
 log = logging.getLogger("teleread.find")
 
 FIRST_PAGE, PAGE = 25, 250  # the first answers leave soon; later pages cost fewer statements
+PIECE = 20_000  # rows compared in one statement; between two of them a cancel is heard
 
 
 def find_provider(roof: Roof) -> FindProvider:
@@ -46,25 +47,28 @@ class FindIndex:
         limit = FIRST_PAGE
         while True:
             with self._roof.db.read() as session:
-                keys = query_store.page(session, query, sight, few, limit=limit, after=after)
+                until = query_store.walk_end(session, sight, after, PIECE) if few is None else None
+                keys = query_store.page(session, query, sight, few, limit=limit, after=after, until=until)
                 page = answers(session, keys, wanted)
             yield page
-            if len(keys) < limit:
+            if len(keys) < limit and until is None:
                 return
-            after, limit = keys[-1], PAGE
+            after, limit = until if len(keys) < limit else keys[-1], PAGE
 
     def _patients(self, query: Query, sight: Sight, wanted: frozenset[str]) -> Iterator[list[Answer]]:
         with self._roof.db.read() as session:
             few = query_store.patients_narrowed(session, query)
+            last = query_store.last_patient(session)
         after, limit = 0, FIRST_PAGE
         while True:
             with self._roof.db.read() as session:
-                pks = query_store.patient_page(session, query, sight, few, limit=limit, after=after)
+                until = last if few is not None else after + PIECE
+                pks = query_store.patient_page(session, query, sight, few, limit=limit, after=after, until=until)
                 page = patient_answers(session, pks, sight, wanted)
             yield page
-            if len(pks) < limit:
+            if len(pks) < limit and until >= last:
                 return
-            after, limit = pks[-1], PAGE
+            after, limit = until if len(pks) < limit else pks[-1], PAGE
 
     def note(self, peer: Peer, level: str, count: int, status: int) -> None:
         """Who asked at which level and how many were found; never for whom."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, String, and_, literal, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, String, and_, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from pacs_bridge.query import Query
@@ -18,6 +18,7 @@ from worklist.query_where import Where, is_visible
 from worklist.tables import Instance, Patient, Series, Study
 
 NARROW = 1000  # studies or patients that are looked at one by one
+_LAST_ROW = 2**31 - 1
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 _PATIENT_COLUMNS = frozenset((*_OF_PATIENT, "PatientSex"))
 # The zero stands in the statement: a partial index is used only where its own condition does.
@@ -85,9 +86,12 @@ def patients_narrowed(session: Session, query: Query) -> Sequence[int] | None:
 
 def page(
     session: Session, query: Query, sight: Sight, few: tuple[int, ...] | None,
-    *, limit: int, offset: int = 0, after: Key | None = None,
+    *, limit: int, offset: int = 0, after: Key | None = None, until: Key | None = None,
 ) -> list[Key]:  # fmt: skip
-    """At most ``limit`` answers of a query at study level or below, in order. ``few``: of ``narrowed``."""
+    """At most ``limit`` answers of a query at study level or below, in order. ``few``: of ``narrowed``.
+
+    ``until``: the last study to look at (``walk_end``).
+    """
     if few is not None and not few:
         return []
     levels = {"STUDY": 1, "SERIES": 2, "IMAGE": 3}[query.level]
@@ -102,6 +106,8 @@ def page(
     if few is not None:
         conditions.append(Study.id.in_(few))
     conditions += [sight.where, IS_NOT_EMPTY]
+    if until is not None:
+        conditions.append(_place(until) <= _AT)
     statement = statement.where(*conditions, *([_beyond(after, levels)] if after else []))
     order: list[Any] = [Study.study_date.desc(), Study.id.desc(), Series.id, Instance.id][: levels + 1]
     rows = session.execute(statement.order_by(*order).limit(limit).offset(offset or None))
@@ -126,20 +132,41 @@ def _index(few: tuple[int, ...] | None, sight: Sight) -> str:
 
 def _beyond(after: Key, levels: int) -> ColumnElement[bool]:
     """Answers that follow ``after``."""
-    here = tuple_(literal(after.study_date, String), literal(after.study, Integer))
-    at = tuple_(Study.study_date, Study.id)
+    here = _place(after)
     if levels == 1:
-        return at < here
+        return and_(here > _AT)
     further: list[ColumnElement[bool]] = [Study.id != after.study, Series.id > after.series]
     if levels == 3:
         further.append(and_(Series.id == after.series, Instance.id > after.instance))
-    return and_(at <= here, or_(*further))
+    return and_(here >= _AT, or_(*further))
+
+
+_AT: Any = tuple_(Study.study_date, Study.id)
+
+
+def _place(key: Key) -> Any:
+    return tuple_(literal(key.study_date, String), literal(key.study, Integer))
+
+
+def walk_end(session: Session, sight: Sight, after: Key | None, n_studies: int) -> Key | None:
+    """The study ``n_studies`` further on, behind which nothing of it follows; None: there are not so many.
+
+    A walk that compares in passing is cut into such pieces: whoever waits for it can be heard in between.
+    """
+    statement = select(Study.study_date, Study.id).with_hint(Study, _index(None, sight), "sqlite")
+    own = [IS_NOT_EMPTY] if sight.site_id is None else [IS_NOT_EMPTY, Study.site_id == sight.site_id]
+    if after is not None:
+        own.append(_place(after) > _AT)
+    order = (Study.study_date.desc(), Study.id.desc())
+    row = session.execute(statement.where(*own).order_by(*order).limit(1).offset(n_studies)).first()
+    return Key(row[0], row[1], _LAST_ROW, _LAST_ROW) if row is not None else None
 
 
 def patient_page(
-    session: Session, query: Query, sight: Sight, few: Sequence[int] | None, *, limit: int, after: int = 0
-) -> list[int]:
-    """At most ``limit`` patients who have a study in sight, by their row ids."""
+    session: Session, query: Query, sight: Sight, few: Sequence[int] | None,
+    *, limit: int, after: int = 0, until: int | None = None,
+) -> list[int]:  # fmt: skip
+    """At most ``limit`` patients who have a study in sight, by their row ids, none beyond ``until``."""
     where = Where(session)
     has_study = (
         select(1).select_from(Study).with_hint(Study, "INDEXED BY ix_study_patient_pk", "sqlite")
@@ -152,4 +179,11 @@ def patient_page(
     )
     if few is not None:
         statement = statement.where(Patient.id.in_(few))
+    if until is not None:
+        statement = statement.where(Patient.id <= until)
     return list(session.scalars(statement.order_by(Patient.id).limit(limit)))
+
+
+def last_patient(session: Session) -> int:
+    """The highest row id of a patient; 0: there is none."""
+    return session.scalar(select(func.max(Patient.id))) or 0
