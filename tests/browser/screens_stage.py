@@ -134,7 +134,7 @@ def play(stage: Stage) -> dict[str, str]:
     head = stage.sign(stage.reader, second_ct, "ct-head", HEAD)
     stage.verify(second_ct, head["version"])
     stage.sign(stage.reader, waiting_ct, "ct-head", HEAD)  # waits for its second signature
-    for one, action in ((done, "已知悉"), (heart, "随访观察")):
+    for one, action in ((done, "noted"), (heart, "observed")):
         stage.clinician.post(f"/api/reports/{one['report_uid']}/acknowledge", {"action": action})
     ct_uid = stage.item(stage.reader, first_ct)["workitem_uid"]
     ecg_uid = stage.item(stage.cardiologist, reading_ecg)["workitem_uid"]

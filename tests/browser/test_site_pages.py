@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from pydicom.uid import generate_uid
 
 from tests.peers.data import shared_data
-from tests.peers.dcmtk import storescp, storescu
+from tests.peers.dcmtk import echoscu, storescp, storescu
 from tests.peers.product import PASSWORD, Product, until
 from tests.scenarios.test_api_loop import arrived, read_and_sign, relabel
 
@@ -174,7 +174,7 @@ def test_a_reader_sees_how_far_a_report_got(product: Product, open_page: Any, tm
     expect(page.locator("#report-patient")).to_have_text("吕志刚")
     expect(page.locator('#report-deliveries [data-channel="portal"]')).to_contain_text("已接收")
     expect(page.locator("#signoff")).to_be_hidden()
-    product.api("clinician").post(f"/api/reports/{report['report_uid']}/acknowledge", {"action": "已知悉"})
+    product.api("clinician").post(f"/api/reports/{report['report_uid']}/acknowledge", {"action": "noted"})
     expect(page.locator('#report-deliveries [data-channel="portal"]')).to_contain_text("已签收", timeout=5000)
 
 
@@ -263,6 +263,30 @@ def test_an_administrator_adds_people_and_devices(product: Product, open_page: A
     expect(page.locator('[data-user="tech3"]')).to_contain_text("和平乡卫生院")
     made = next(one for one in product.api("admin").get("/api/admin/users")["users"] if one["username"] == "tech3")
     assert (made["role"], made["site"], made["enabled"]) == ("technician", "HEPING", True)
+
+
+def test_a_workstation_gets_queries_with_a_written_exception_only(product: Product, open_page: Any) -> None:
+    echoscu(product.dicom_port, "BS_WS")
+    page = open_page("admin")
+    page.click('[data-site="BAISHUI"]')
+    page.click("#add-device")
+    page.fill("#form-ae_title", "BS_WS")
+    page.select_option("#form-modality", "WS")
+    boxes = page.locator("#form-services input:checked")
+    assert boxes.evaluate_all("all => all.map((one) => one.value)") == ["echo", "store"]
+    page.fill("#form-address_range", "127.0.0.1/32")
+    page.check('#form-services [value="find"]')
+    page.locator(".dialog footer .btn.primary").click()
+    expect(page.locator(".dialog .field-error")).to_contain_text("须登记设备的客户端证书")
+    page.fill("#form-exception_reason", "旧工作站不支持 TLS")
+    page.fill("#form-host", "127.0.0.1")
+    page.fill("#form-port", str(product.dicom_port))
+    page.locator(".dialog footer .btn.primary").click()
+    expect(page.locator('[data-device="BS_WS"]')).to_contain_text("例外")
+    page.locator('[data-device="BS_WS"] .actions .link').click()
+    expect(page.locator("#device-refusals")).to_contain_text("AE 标题或地址未登记")
+    page.locator(".dialog", has_text="BS_WS@127.0.0.1").get_by_text("测试连通").click()
+    expect(page.locator(".dialog .echo")).to_contain_text("拒绝", timeout=10_000)  # we are not called BS_WS
 
 
 def test_every_page_in_english(product: Product, open_page: Any) -> None:

@@ -106,7 +106,7 @@ class AdminPage {
     const place = byId("system-health");
     const isWell = health.failing.length === 0;
     place.classList.toggle("green", isWell);
-    const what = health.failing.map((part) => t(`page.admin.part.${part}`)).join("、");
+    const what = health.failing.map((part) => t(`page.admin.part.${part}`)).join(t("ui.list_separator"));
     fill(place, h("span", { class: `pair ${isWell ? "green" : "red"}` }, h("i", { class: "dot" }), isWell ? t("page.admin.health_ok") : t("ui.admin.health_bad", { what })),
       h("span", { class: health.disk_used_percent >= 85 ? "amber" : "tx2" }, t("page.admin.disk", { percent: health.disk_used_percent, free: bytes(health.disk_free_bytes) })));
     const refused = health.refused_associations_today;

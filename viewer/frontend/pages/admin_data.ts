@@ -32,8 +32,29 @@ export interface Device {
   services: string[];
   quiet_time_s: number;
   fallback_character_set: string;
+  character_set: string;
+  certificate_sha256: string | null;
+  certificate_valid_until: string | null;
+  host: string | null;
+  port: number | null;
+  sees: string;
+  move_destinations: string[];
+  exception_reason: string | null;
   enabled: boolean;
   last_seen_at: string | null;
+}
+
+/** What a C-ECHO from here found. */
+export interface Echo {
+  outcome: string;
+  status: string | null;
+  detail: string;
+  duration_ms: number;
+}
+
+export function echoWords(found: Echo): { tone: string; text: string } {
+  if (found.outcome === "accepted") return { tone: "green", text: `${found.duration_ms}\u00a0ms` };
+  return { tone: "red", text: outcomeWords([found.outcome, found.status ?? ""].join(" ").trim()) };
 }
 
 export interface Attempt {

@@ -1,61 +1,14 @@
-/** Dialogs in which sites, devices and people are added and changed. */
+/** Dialogs in which sites and people are added and changed. */
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { field, openDialog } from "../ui/dialog.ts";
 import { siteName } from "../ui/format.ts";
-import { type Child, h } from "../ui/h.ts";
-import { toast } from "../ui/toast.ts";
-import type { Device, Person, Site } from "./admin_data.ts";
+import { h } from "../ui/h.ts";
+import type { Person, Site } from "./admin_data.ts";
+import { type Changed, check, type Choice, head, input, number, say, select, show, text, wide } from "./admin_form_parts.ts";
 
-type Changed = () => void;
-type Choice = readonly [value: string, words: string];
-
-const CHARACTER_SETS = ["GB18030", "GBK", "ISO_IR 192", "ISO 2022 IR 58", "ISO_IR 100", "ISO_IR 6"] as const;
 const ROLES = ["technician", "clinician", "reader", "reviewer", "trainee", "manager", "admin"] as const;
 const READING_ROLES = new Set(["reader", "reviewer", "trainee"]);
-
-function input(name: string, label: string, value: string | number | null, more: Record<string, string | number | boolean> = {}): HTMLElement {
-  const { required, ...rest } = more;
-  return field(label, h("input", { class: "input", name, value: value ?? "", autocomplete: "off", spellcheck: "false", id: `form-${name}`, ...rest }), Boolean(required));
-}
-
-function select(name: string, label: string, value: string, choices: readonly Choice[]): HTMLElement {
-  return field(label, h("select", { class: "select", name, id: `form-${name}` }, ...choices.map(([key, words]) => h("option", { value: key, selected: key === value }, words))));
-}
-
-function check(name: string, words: string, isOn: boolean, value = "1"): HTMLElement {
-  return h("label", { class: "check" }, h("input", { type: "checkbox", name, value, checked: isOn }), words);
-}
-
-function wide(element: HTMLElement): HTMLElement {
-  element.classList.add("wide");
-  return element;
-}
-
-function head(words: string): HTMLElement {
-  return h("h3", { class: "wide form-head" }, words);
-}
-
-function say(changed: Changed): void {
-  toast({ kind: "success", title: t("ui.admin.saved") });
-  changed();
-}
-
-function show(title: string, iconName: string, body: Child[], save: (fields: FormData) => Promise<unknown>, changed: Changed, consequence?: string): void {
-  openDialog({
-    title, icon: iconName, size: "wide", consequence, body: [h("div", { class: "form" }, ...body)],
-    primary: { words: t("ui.admin.form.save"), run: async (fields) => { await save(fields); say(changed); } },
-  });
-}
-
-const text = (fields: FormData, name: string): string => String(fields.get(name) ?? "").trim();
-
-/** Null for an empty field; what is no number is said, or it would leave here as null and empty the field. */
-function number(fields: FormData, name: string, label: string): number | null {
-  const typed = text(fields, name);
-  if (typed && !/^\d+$/.test(typed)) throw new Error(t("page.number_wrong", { field: label }));
-  return typed ? Number(typed) : null;
-}
 
 export function siteForm(site: Site | null, changed: Changed): void {
   const rule = site?.signatures_by_modality ?? { "*": 1 };
@@ -88,32 +41,6 @@ export function siteForm(site: Site | null, changed: Changed): void {
     return server.patch(`/api/admin/sites/${site.code}`, { ...values, enabled: fields.has("enabled") });
   };
   show(site ? t("page.admin.edit_site", { name: siteName(site) }) : t("page.admin.new_site"), "building", body, save, changed);
-}
-
-export function deviceForm(device: Device | null, site: Site, changed: Changed): void {
-  const body = [
-    !device && input("ae_title", t("ui.admin.device.ae"), "", { maxlength: 16, required: true }),
-    input("name", t("ui.admin.device.name"), device?.name ?? "", { maxlength: 64 }),
-    select("modality", t("ui.admin.device.type"), device?.modality ?? "DR", ["DR", "CT", "ECG"].map((code) => [code, t(`ui.modality.${code}`)])),
-    input("address_range", t("ui.admin.form.address_range"), device?.address_range ?? "", { maxlength: 64, required: true, placeholder: "10.21.3.11/32" }),
-    input("quiet_time_s", t("ui.admin.form.quiet_s"), device?.quiet_time_s ?? "", { inputmode: "numeric", maxlength: 4 }),
-    select("fallback_character_set", t("ui.admin.device.charset"), device?.fallback_character_set ?? "GB18030", CHARACTER_SETS.map((code) => [code, code])),
-    wide(field(t("ui.admin.device.services"), h("div", { class: "pair", id: "form-services" },
-      ...["echo", "store"].map((service) => check("services", t(`ui.admin.service.${service}`), device?.services.includes(service) ?? true, service))))),
-    device && wide(check("enabled", t("ui.admin.device.enabled"), device.enabled)),
-    wide(h("p", { class: "hint" }, t("page.admin.quiet_hint"))),
-  ];
-  const save = (fields: FormData): Promise<unknown> => {
-    const values: Record<string, unknown> = {
-      name: text(fields, "name"), modality: text(fields, "modality"), address_range: text(fields, "address_range"),
-      fallback_character_set: text(fields, "fallback_character_set"), services: fields.getAll("services").map(String),
-    };
-    const quiet = number(fields, "quiet_time_s", t("ui.admin.form.quiet_s"));
-    if (quiet !== null) values["quiet_time_s"] = quiet;
-    if (!device) return server.post("/api/admin/devices", { ...values, site: site.code, ae_title: text(fields, "ae_title") });
-    return server.patch(`/api/admin/devices/${encodeURIComponent(device.ae_title)}`, { ...values, enabled: fields.has("enabled") });
-  };
-  show(device ? t("page.admin.edit_device", { name: device.ae_title }) : t("page.admin.new_device", { site: siteName(site) }), "device", body, save, changed);
 }
 
 export function personForm(person: Person | null, sites: readonly Site[], changed: Changed): void {

@@ -6,17 +6,11 @@ import { deliveryTrack } from "../ui/deliverytrack.ts";
 import { duration, fullDate, modality, moment, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
 import { told, words } from "../ui/toast.ts";
-import { type Device, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
-import { deviceForm, siteForm } from "./admin_forms.ts";
+import { type Device, type Echo, echoWords, outcomeWords, type Queue, type QueuedDelivery, type Site } from "./admin_data.ts";
+import { deviceForm } from "./admin_device_form.ts";
+import { siteForm } from "./admin_forms.ts";
 import { KeyedRows } from "./keyed.ts";
 import { emptyState } from "./states.ts";
-
-interface Echo {
-  outcome: string;
-  status: string | null;
-  detail: string;
-  duration_ms: number;
-}
 
 const WARN_UNACKNOWLEDGED_MS = 2 * 3600_000;
 
@@ -116,9 +110,8 @@ export class SitesPane {
     };
     say("", t("page.admin.testing"));
     try {
-      const found = await server.post<Echo>(`/api/admin/sites/${code}/echo`);
-      if (found.outcome === "accepted") say("green", `${found.duration_ms}\u00a0ms`);
-      else say("red", outcomeWords([found.outcome, found.status ?? ""].join(" ").trim()));
+      const { tone, text } = echoWords(await server.post<Echo>(`/api/admin/sites/${code}/echo`));
+      say(tone, text);
     } catch (error) {
       say("red", words(error));
     }
@@ -131,8 +124,9 @@ export class SitesPane {
       : h("span", { class: "tx3" }, t("page.admin.never"));
     return h("tr", { "data-device": device.ae_title },
       h("td", {}, h("b", { class: "mono" }, device.ae_title)),
-      h("td", {}, h("span", { class: "type" }, modality(device.modality))),
-      h("td", {}, device.name || "—", !device.enabled && h("span", { class: "chip red" }, t("ui.admin.user.disabled"))),
+      h("td", {}, h("span", { class: "type" }, t(`ui.device_type_short.${device.modality}`))),
+      h("td", {}, device.name || "—", device.certificate_sha256 && h("span", { class: "chip green" }, t("ui.admin.device.has_certificate")),
+        device.exception_reason && h("span", { class: "chip amber", title: device.exception_reason }, t("ui.admin.device.has_exception")), !device.enabled && h("span", { class: "chip red" }, t("ui.admin.user.disabled"))),
       h("td", { class: "mono" }, device.address_range),
       h("td", {}, device.services.map((service) => t(`ui.admin.service.${service}`)).join(" · ") || "—"),
       h("td", {}, device.fallback_character_set),

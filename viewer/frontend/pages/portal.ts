@@ -126,7 +126,7 @@ class PortalPage {
     if (isPreliminary(item)) return [h("span", { class: "chip amber" }, t("ui.report.status.prelim"))];
     if (group === "new") return [t("ui.report.status.final")];
     if (group === "acknowledged") return [t("ui.status.acknowledged")];
-    return item.status === "receiving" ? [t("ui.status.receiving")] : [t(`ui.status.${item.status}`), " ", timeLeft(item.due_at)];
+    return item.status === "receiving" ? [t("ui.status.receiving")] : [t(`ui.status.${item.status}`), " · ", timeLeft(item.due_at)];
   }
 
   #empty(nAcknowledged: number): HTMLElement {

@@ -1,7 +1,7 @@
 /** One report as its reader sees it: conclusion first, who signed when, how far it got, its versions. */
 import { t } from "../i18n.ts";
 import { server } from "../server.ts";
-import { deliveryTrack } from "../ui/deliverytrack.ts";
+import { actionWords, deliveryTrack } from "../ui/deliverytrack.ts";
 import { openDialog } from "../ui/dialog.ts";
 import { exam, modality, moment, sexAndAge, siteName, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
@@ -126,7 +126,7 @@ function showPeople(report: Report, item: WorklistItem | null): void {
 function deliveryLine(delivery: Delivery): HTMLElement {
   const at = delivery.acknowledged_at ?? delivery.opened_at ?? delivery.accepted_at ?? delivery.next_attempt_at;
   const who = delivery.acknowledged_by ?? delivery.opened_by;
-  const action = delivery.action_taken ? ` · ${delivery.action_taken}` : "";
+  const action = delivery.action_taken ? ` · ${actionWords(delivery.action_taken)}` : "";
   const next = delivery.next_attempt_at && delivery.state === "RETRY" ? t("page.report.next_try", { time: timeWithSeconds(delivery.next_attempt_at) }) : at ? moment(at) : "";
   return h("li", { "data-channel": delivery.channel, "data-state": delivery.state },
     h("span", { class: "channel" }, t(`ui.channel.${delivery.channel}`)),
@@ -155,7 +155,7 @@ function showLinks(report: Report): void {
 /** The signed document itself, in the browser's own reader; `mayPrint` opens its print dialog as well. */
 export function openPdf(report: Report, willPrint = false): void {
   if (!report.pdf) return;
-  const frame = h("iframe", { src: report.pdf, title: t("ui.portal.view_pdf") });
+  const frame = h("iframe", { src: `${report.pdf}#view=FitH&navpanes=0`, title: t("ui.portal.view_pdf") });
   const dialog = openDialog({ title: t("ui.report.title"), icon: "file", size: "document", body: [frame], back: t("ui.dialog.close"), note: report.sha256 ? `SHA-256 ${report.sha256.slice(0, 16)}…` : "" });
   dialog.form.querySelector("footer .btn")?.before(h("a", { class: "btn", href: report.pdf, target: "_blank", rel: "noopener" }, icon("expand", 14), t("page.report.new_window")));
   if (willPrint) frame.addEventListener("load", () => frame.contentWindow?.print());

@@ -1,6 +1,7 @@
 /** The receipt: a report that stood on a screen for two seconds was opened; a named person says it was read. */
 import { t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
+import { actionWords } from "../ui/deliverytrack.ts";
 import { moment } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
@@ -48,7 +49,7 @@ export class SignOff {
     const head = byId("signoff").querySelector(".grow");
     const words = isAcknowledged && delivery.acknowledged_at
       ? [h("b", { class: "pair green" }, icon("check"), t("ui.portal.acknowledged", { name: delivery.acknowledged_by ?? "", time: moment(delivery.acknowledged_at) })),
-        h("p", { class: "caption" }, delivery.action_taken ? `${t("ui.portal.action")} ${delivery.action_taken}` : t("page.signoff.seen"))]
+        h("p", { class: "caption" }, delivery.action_taken ? `${t("ui.portal.action")} ${actionWords(delivery.action_taken)}` : t("page.signoff.seen"))]
       : isPreliminary
         ? [h("b", {}, t("page.signoff.preliminary")), h("p", { class: "caption" }, t("page.signoff.preliminary_note"))]
         : [h("b", {}, t("ui.portal.acknowledge_head")), h("p", { class: "caption" }, t("ui.portal.acknowledge_note"))];
@@ -74,7 +75,7 @@ export class SignOff {
     const chosen = byId<HTMLSelectElement>("action-taken").value || "noted";
     button.disabled = true;
     try {
-      await server.post(`/api/reports/${report.report_uid}/acknowledge`, { action: t(`ui.portal.action.${chosen}`) });
+      await server.post(`/api/reports/${report.report_uid}/acknowledge`, { action: chosen });
       toast({ kind: "success", title: t("page.signoff.done"), text: t("page.signoff.seen") });
     } catch (error) {
       const isDone = error instanceof ApiError && error.code === "delivery_illegal_move";

@@ -92,7 +92,7 @@ async function ask(files: readonly File[], page: UploadPage): Promise<void> {
 
 function fileList(files: readonly File[]): HTMLElement {
   const total = files.reduce((sum, file) => sum + file.size, 0);
-  const names = files.slice(0, MOST_NAMES).map((file) => file.name).join("、");
+  const names = files.slice(0, MOST_NAMES).map((file) => file.name).join(t("ui.list_separator"));
   const more = files.length > MOST_NAMES ? ` ${t("page.upload.more", { n: files.length - MOST_NAMES })}` : "";
   return h("p", { class: "file-names" }, h("b", {}, names), more, h("span", { class: "tx2 nowrap" }, ` · ${bytes(total)}`));
 }

@@ -2,7 +2,7 @@
 import { language, t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { countdown } from "../ui/countdown.ts";
-import { deliveryTrack } from "../ui/deliverytrack.ts";
+import { actionWords, deliveryTrack } from "../ui/deliverytrack.ts";
 import { date, exam, modality, moment, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { type Me, SIGNED, type WorklistItem } from "../ui/item.ts";
@@ -147,7 +147,7 @@ function request(item: WorklistItem): HTMLElement {
 function why(item: WorklistItem, person: Me): HTMLElement {
   const assigned = item.assigned_to_id === person.accountId ? t("ui.status.assigned_to_me") : item.assigned_to ? t("ui.status.assigned_to", { name: item.assigned_to }) : t("page.reader.why_open");
   const lines = [
-    h("span", {}, h("b", { class: "tx1" }, t(`ui.lane.${item.lane}`)), ` · ${t(`ui.priority.${item.order.priority}`)} · ${t(`ui.worklist.target.${item.lane}`)}`),
+    h("span", {}, h("b", { class: "tx1" }, t(`ui.lane.${item.lane}`)), [...item.lane === item.order.priority ? [] : [t(`ui.priority.${item.order.priority}`)], t(`ui.worklist.target.${item.lane}`)].map((word) => ` · ${word}`).join("")),
     t("page.reader.why_due", { due: time(item.due_at), arrived: moment(item.received_at) }),
     item.input_readiness === "READY" ? t("page.reader.why_complete", { n: item.n_instances }) : t("ui.images.arriving", { n: item.n_instances }),
     isBarred(item, person) ? t("page.reader.why_own") : item.claimed_by ? t("ui.worklist.claimed_by", { name: item.claimed_by }) : assigned,
@@ -166,7 +166,7 @@ function conclusion(detail: Detail, deliveries: Delivery[]): HTMLElement {
 export function deliveryMoment(one: Delivery): string {
   const at = one.acknowledged_at ?? one.opened_at ?? one.accepted_at;
   const who = one.acknowledged_by ?? one.opened_by;
-  return [who, at ? moment(at) : "", one.action_taken].filter(Boolean).join(" · ");
+  return [who, at ? moment(at) : "", one.action_taken && actionWords(one.action_taken)].filter(Boolean).join(" · ");
 }
 
 function priors(detail: Detail): HTMLElement {

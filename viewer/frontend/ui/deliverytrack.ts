@@ -34,3 +34,10 @@ export function deliveryTrack(state: DeliveryState): HTMLElement {
     h("span", { class: "bars", "aria-hidden": "true" }, ...bars),
     h("span", { class: "word" }, t(`ui.delivery.${state}`)));
 }
+
+/** One of the usual actions in the reader's language; what an API client wrote, as it is. */
+export function actionWords(action: string): string {
+  const key = `ui.portal.action.${action}`;
+  const found = t(key);
+  return found === key ? action : found;
+}
