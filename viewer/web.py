@@ -17,7 +17,7 @@ from worklist.access import Act, Refused, check
 from worklist.access_store import visible_studies, visible_study
 from worklist.base import outbox
 from worklist.tables import Instance, Series, Study
-from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, write
+from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, services, write
 from worklist.web_files import send_stored
 from worklist.workitem_service import has_viewed, note_viewing, workitem_in_sight
 
@@ -34,7 +34,8 @@ def read_page(uid: str) -> str:
     with read() as session:
         _, study = workitem_in_sight(session, actor(), Act.STUDY_VIEW_IMAGES, uid, now())
         # The page asks for the pictures at once, without waiting for the workitem's answer.
-        opened = {"study_instance_uid": study.study_instance_uid, "kind": study.kind, "modality": study.modality}
+        opened = {"study_instance_uid": study.study_instance_uid, "kind": study.kind, "modality": study.modality,
+                  "ohif_port": services().settings.ohif_port}  # fmt: skip
     return render_template("read.html", workitem_uid=uid, opened=opened)
 
 

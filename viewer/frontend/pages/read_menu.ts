@@ -17,13 +17,16 @@ export function openMenu(reading: Reading): void {
     document.removeEventListener("pointerdown", outside, true);
   };
   const outside = ({ target }: Event): void => void (menu.contains(target as Node) || button.contains(target as Node) || close());
+  const body = document.body.dataset, ohifPort = body.ohifPort;
   const item = (name: string, words: string, act: () => Promise<void>): HTMLElement =>
     h("button", { type: "button", role: "menuitem", onclick: () => { close(); void act(); } }, icon(name), words);
   const menu = h("div", { class: "menu up", id: "more-menu", role: "menu" },
     item("return", t("ui.report.release"), () => reading.release()),
     reading.person.role !== "trainee" && reading.detail?.step === "interpretation" && item("image", t("ui.report.retake"), () => reading.retake()),
     reading.person.role !== "trainee" && item("users", t("ui.worklist.reassign"), () => reading.reassign()),
-    reading.detail?.step === "addendum" && item("check", t("page.reader.dismiss"), () => reading.dismiss()));
+    reading.detail?.step === "addendum" && item("check", t("page.reader.dismiss"), () => reading.dismiss()),
+    ohifPort && body.kind === "image" && item("image", t("page.reader.ohif"), async () => void window.open(
+      `${location.protocol}//${location.hostname}:${ohifPort}/viewer?StudyInstanceUIDs=${body.study}`, "_blank", "noopener")));
   menu.addEventListener("keydown", (event) => {
     const items = [...menu.querySelectorAll<HTMLElement>("button")];
     const at = items.indexOf(document.activeElement as HTMLElement);
