@@ -16,6 +16,7 @@ PEERS = {
     "strace": "strace", "qpdf": "qpdf", "openssl": "openssl", "certutil": "libnss3-tools", "zbarimg": "zbar-tools",
     "dciodvfy": "dicom3tools", "/usr/lib/postgresql": "postgresql",
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk", "curl": "curl",
+    "Orthanc": "orthanc", "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb", "wrk": "wrk",
     "node": "nodejs", "npm": "npm",
 }  # fmt: skip
 

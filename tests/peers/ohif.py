@@ -1,0 +1,24 @@
+"""OHIF's published files for a product of the tests: fetched by npm once, then kept beside the virtual environment."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from worklist.base.config import ConfigError, Settings
+from worklist.ohif import VERSION
+from worklist.ohif_install import install
+
+KEPT = Path(__file__).resolve().parents[2] / ".venv" / "ohif-files"
+
+
+def ohif_in(data_dir: Path) -> None:
+    """Put it where the product looks. Without npm's registry: a loud skip, under CI a failure."""
+    try:
+        made = install(Settings(data_dir=str(KEPT)), None)
+    except ConfigError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"OHIF is missing: {error}")
+        pytest.skip(f"OHIF is missing: {error}")
+    shutil.copytree(made, data_dir / "ohif" / VERSION, copy_function=os.link)
