@@ -5,8 +5,10 @@ shifts later pages but hides none. A deep offset walks an index only.
 """
 
 import json
+from datetime import datetime
 
 from flask import Response, request
+from sqlalchemy.orm import Session
 
 from pacs_bridge import qido
 from pacs_bridge.qido import BadParameter, Search
@@ -14,11 +16,12 @@ from pacs_bridge.query import BadKey
 from viewer.dicomweb import accepted, dicomweb, not_acceptable, root
 from viewer.dicomweb_accept import JSON, picked
 from worklist import query_store
-from worklist.access import ROLES_OF_OWN_SITE, Act, may
-from worklist.access_store import visible_studies
+from worklist.access import Act, Actor
+from worklist.access_store import sees_one_site, visible_studies
 from worklist.base import audit
 from worklist.query_rows import Answer, answers
 from worklist.query_store import Sight
+from worklist.tables import Study
 from worklist.web import WebError, actor, now, read, register_codes, route_needs, write
 from worklist.web_routes import ANY_PARAMETER
 
@@ -95,9 +98,15 @@ def _search(level: str, **within: str) -> Response:
 def _found(search: Search) -> tuple[list[Answer], bool]:
     """The answers of this page, and whether more follow that the client did not ask to leave out."""
     person = actor()
-    is_of_site = person.role in ROLES_OF_OWN_SITE and not may(person, Act.BREAK_GLASS_USE)
-    sight = Sight(visible_studies(person, now()), person.site_id if is_of_site else None)
     with read() as session:
-        few = query_store.narrowed(session, search.query)
+        sight = sight_of(session, person, now())
+        few = query_store.narrowed(session, search.query, sight)
         keys = query_store.page(session, search.query, sight, few, limit=search.limit + 1, offset=search.offset)
         return answers(session, keys[: search.limit], search.paths), len(keys) > search.limit
+
+
+def sight_of(session: Session, person: Actor, at: datetime) -> Sight:
+    """What the person sees; of one site alone, it is found by that site's index."""
+    if sees_one_site(session, person, at):
+        return Sight(Study.site_id == person.site_id, person.site_id)
+    return Sight(visible_studies(person, at))

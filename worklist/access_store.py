@@ -31,6 +31,15 @@ def has_broken_glass(session: Session, actor: Actor, study_id: int, now: datetim
     return session.scalar(query) is not None
 
 
+def sees_one_site(session: Session, actor: Actor, now: datetime) -> bool:
+    """Whether ``visible_studies`` is the actor's own site and nothing else at ``now``."""
+    if actor.role not in ROLES_OF_OWN_SITE or actor.role in ROLES_OF_OWN_KINDS:
+        return False
+    if not may(actor, Act.BREAK_GLASS_USE):
+        return True
+    return session.scalar(select(BreakGlass.id).where(_unexpired(actor, now)).limit(1)) is None
+
+
 def visible_study(session: Session, actor: Actor, act: Act | str, study_instance_uid: str, now: datetime) -> Study:
     """The study, when the actor may do ``act`` on it.
 

@@ -42,7 +42,7 @@ class FindIndex:
 
     def _studies(self, query: Query, sight: Sight, wanted: frozenset[str]) -> Iterator[list[Answer]]:
         with self._roof.db.read() as session:
-            few = query_store.narrowed(session, query)
+            few = query_store.narrowed(session, query, sight)
         after: Key | None = None
         limit = FIRST_PAGE
         while True:
@@ -57,7 +57,7 @@ class FindIndex:
 
     def _patients(self, query: Query, sight: Sight, wanted: frozenset[str]) -> Iterator[list[Answer]]:
         with self._roof.db.read() as session:
-            few = query_store.patients_narrowed(session, query)
+            few = query_store.patients_narrowed(session, query, sight)
             last = query_store.last_patient(session)
         after, limit = 0, FIRST_PAGE
         while True:

@@ -18,6 +18,7 @@ from worklist.query_where import Where, is_visible
 from worklist.tables import Instance, Patient, Series, Study
 
 NARROW = 1000  # studies or patients that are looked at one by one
+_LOOKED_AT = 5 * NARROW  # patients of every site, to find those of one
 _LAST_ROW = 2**31 - 1
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 _PATIENT_COLUMNS = frozenset((*_OF_PATIENT, "PatientSex"))
@@ -43,16 +44,16 @@ class Key:
     instance: int = 0
 
 
-def narrowed(session: Session, query: Query) -> tuple[int, ...] | None:
+def narrowed(session: Session, query: Query, sight: Sight) -> tuple[int, ...] | None:
     """The few studies that the query's rarest key leaves, or None where no key is rare."""
-    for probe in _probes(session, query):
+    for probe in _probes(session, query, sight):
         found = session.scalars(probe.distinct().limit(NARROW + 1)).all()
         if len(found) <= NARROW:
             return tuple(found)
     return None
 
 
-def _probes(session: Session, query: Query) -> list[Any]:
+def _probes(session: Session, query: Query, sight: Sight) -> list[Any]:
     where, matches = Where(session), dict(query.matches)
     probes: list[Any] = []
     if "StudyInstanceUID" in matches:
@@ -66,7 +67,7 @@ def _probes(session: Session, query: Query) -> list[Any]:
     if "AccessionNumber" in matches:
         probes.append(select(Study.id).where(where.of("AccessionNumber", matches["AccessionNumber"], is_key=True)))
     if any(path in matches for path in _OF_PATIENT):
-        pks = patients_narrowed(session, query)
+        pks = patients_narrowed(session, query, sight)
         if pks is not None:
             probes.append(select(Study.id).where(Study.patient_pk.in_(pks)))
     for path in ("Modality", "ModalitiesInStudy"):
@@ -76,12 +77,16 @@ def _probes(session: Session, query: Query) -> list[Any]:
     return probes
 
 
-def patients_narrowed(session: Session, query: Query) -> Sequence[int] | None:
-    """The few patients whom the query's keys leave, or None."""
+def patients_narrowed(session: Session, query: Query, sight: Sight) -> Sequence[int] | None:
+    """The few patients whom the query's keys leave, or None. A patient is one site's: another site's do not count."""
     where = Where(session)
     keys = [where.of(path, match, is_key=True) for path, match in query.matches if path in _OF_PATIENT]
-    found = session.scalars(select(Patient.id).where(*keys).limit(NARROW + 1)).all() if keys else range(NARROW + 1)
-    return found if len(found) <= NARROW else None
+    if not keys:
+        return None
+    most = NARROW if sight.site_id is None else _LOOKED_AT
+    found = session.execute(select(Patient.id, Patient.site_id).where(*keys).limit(most + 1)).all()
+    own = [pk for pk, site_id in found if sight.site_id in (None, site_id)]
+    return own if len(found) <= most and len(own) <= NARROW else None
 
 
 def page(
