@@ -17,6 +17,7 @@ from worklist.access import Act, Actor, Refused, check
 from worklist.account_tables import Account, SigningKey
 from worklist.base import audit
 from worklist.base.db import UtcDateTime
+from worklist.repair_store import repaired_since
 from worklist.tables import Site, Study, Workitem
 from worklist.uid import new_uid
 from worklist.workitem import WorkitemMove, WorkitemState, WorkitemStep
@@ -141,6 +142,8 @@ def check_signable(
             raise Refused("section_missing", section=section.code)
     if verifying and report.author == actor.account_id:
         raise Refused("own_report")
+    if verifying and repaired_since(session, study.id, report.author_signed_at) is not None:
+        raise Refused("identity_changed")  # the author's signature stands under another patient's name
     return workitem, study, report, _usable_key(session, actor, now, today)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reports.report import PUBLISHED
@@ -86,3 +86,9 @@ def attempts_of(session: Session, delivery_id: int) -> Sequence[DeliveryAttempt]
     return session.scalars(
         select(DeliveryAttempt).where(DeliveryAttempt.delivery_id == delivery_id).order_by(DeliveryAttempt.id)
     ).all()
+
+
+def forget_preparations(session: Session, study_id: int) -> None:
+    """What was shown before a signature names a patient who is not the study's any more: it is shown again."""
+    reports = select(Report.report_uid).where(Report.study_id == study_id)
+    session.execute(delete(Preparation).where(Preparation.report_uid.in_(reports)))

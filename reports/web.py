@@ -13,6 +13,7 @@ from reports.tables import Delivery, Preparation, Report
 from worklist.access import Act, Actor, Refused, can_see_study, check
 from worklist.access_store import has_broken_glass
 from worklist.account_tables import Account
+from worklist.repair_store import repaired_since
 from worklist.tables import Study, Workitem
 from worklist.web import Field, actor, adapter, now, read, read_json, register_codes, route_needs, write
 
@@ -25,6 +26,7 @@ register_codes(
         "digest_mismatch": 409, "signing_unavailable": 503, "wrong_step": 409, "report_missing": 409,
         "template_unknown": 422, "section_unknown": 422, "section_too_long": 422, "report_illegal_move": 409,
         "delivery_illegal_move": 409, "verification_edits_nothing": 409, "preliminary_not_acknowledged": 409,
+        "identity_changed": 409,
         "missing_glyph": 422, "forbidden_character": 422, "render_failed": 422, "text_too_long": 422,
     }
 )  # fmt: skip
@@ -147,6 +149,7 @@ def report_json(session: Session, report: Report) -> dict[str, Any]:
         "preliminary_reason": report.preliminary_reason, "n_signatures_required": report.n_signatures_required,
         "workitem_uid": report.workitem_uid, "sha256": report.pdf_sha256, "verify_code": report.verify_code,
         "pdf": f"/api/reports/{report.report_uid}/pdf" if report.pdf_key else None,
+        "names_other_patient": repaired_since(session, report.study_id, report.author_signed_at) is not None,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pacs_bridge.retrieval import Leaving, Wanted
+from worklist.repair_store import corrections_of
 from worklist.tables import Device, Instance, Patient, Series, Site, Study
 
 UIDS_PER_QUERY = 500  # databases bound the parameters of a statement
@@ -53,7 +54,9 @@ def outgoing(
         query = query.where(Series.series_instance_uid == series)
     if instance is not None:
         query = query.where(Instance.sop_instance_uid == instance)
-    return [_outgoing(*row) for row in session.execute(query)]
+    rows = session.execute(query).all()
+    corrections = corrections_of(session, {row[0].id for row in rows})
+    return [_outgoing(*row, corrections.get(row[0].id, {})) for row in rows]
 
 
 def outgoing_wanted(session: Session, where: ColumnElement[bool], wanted: Wanted) -> list[Outgoing]:
@@ -100,8 +103,9 @@ def _one_of(column: InstrumentedAttribute[str], uids: Sequence[str]) -> ColumnEl
     return column.in_(uids) if uids else true()
 
 
-def _outgoing(study: Study, series: Series, instance: Instance) -> Outgoing:
+def _outgoing(study: Study, series: Series, instance: Instance, corrections: dict[str, str]) -> Outgoing:
     return Outgoing(
         study.study_instance_uid, series.series_instance_uid, instance.sop_instance_uid, instance.sop_class_uid,
         instance.transfer_syntax_uid, instance.blob_key, instance.digest, instance.size_bytes, study.site_id,
+        corrections,
     )  # fmt: skip

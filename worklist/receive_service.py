@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
-from worklist import person_service, rejection_service, repair_store, retake_service, store, triage
+from worklist import person_service, rejection_service, repair_service, repair_store, retake_service, store, triage
+from worklist.addendum_service import addendum_for_signer
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
 from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
@@ -216,7 +217,8 @@ def _new_study(
     )  # fmt: skip
     session.add(study)
     session.flush()
-    order = _order_for(session, study, patient, zone, now)
+    repair_service.adopt(session, study, patient)
+    order = _order_for(session, study, session.get_one(Patient, study.patient_pk), zone, now)
     study.order_uid = order.order_uid
     workitem = Workitem(
         workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.INTERPRETATION, state=WorkitemState.SCHEDULED,
@@ -340,18 +342,3 @@ def _tell_late_images(session: Session, study: Study, now: datetime, signed: set
     study.late_images_at = now
     workitem_uid = addendum_for_signer(session, study, now)
     audit.emit(session, "late_images", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid)
-
-
-def addendum_for_signer(session: Session, study: Study, now: datetime) -> str | None:
-    """A new addendum workitem for the last signer; None where work on this study is open already."""
-    if any(store.open_workitem_exists(session, study.id, step.value) for step in WorkitemStep):
-        return None
-    last = [item for item in store.workitems_of_study(session, study.id) if item.state == WorkitemState.COMPLETED][-1]
-    item = Workitem(
-        workitem_uid=new_uid(), study_id=study.id, step=WorkitemStep.ADDENDUM, state=WorkitemState.SCHEDULED,
-        priority=last.priority, created_at=now, scheduled_performer=last.actual_performer, report_uid=last.report_uid,
-        due_at=triage.due_at(now, study.modality, study.body_part, last.priority, None),
-    )  # fmt: skip
-    session.add(item)
-    session.flush()
-    return item.workitem_uid

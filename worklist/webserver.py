@@ -29,6 +29,7 @@ from worklist.base.audit import WorkflowEvent
 from worklist.event_hub import EventItem
 from worklist.listen import make_inbox
 from worklist.number_vault import open_vault
+from worklist.rejection_desk import reject_instances
 from worklist.roof import Roof, run_name
 from worklist.session_service import find_session
 from worklist.tables import Study
@@ -42,13 +43,16 @@ from worklist.web_devices import devices
 from worklist.web_dicomweb import dicomweb_adapters, short_way
 from worklist.web_orders import orders
 from worklist.web_people import people
+from worklist.web_persons import persons
 from worklist.web_public import public
+from worklist.web_repair import repair
 from worklist.web_statistics import statistics
 from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
 BLUEPRINTS = (
     worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, commitments, statistics, dicomweb,
+    persons, repair,
 )  # fmt: skip
 SHORT_WAY = "teleread_short_way"  # in the application's extensions, for the ASGI side
 
@@ -71,7 +75,9 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "ecg_sheet": partial(ecg_sheet.screen_sheet, roof.blobs.path, roof.settings.zone),
         "upload_ecg": UploadDesk(roof, inbox).upload_ecg,
         "verify_code": VerifyDesk(roof.db, intact).look_up, "failing_parts": partial(failing_parts, roof),
-        "vault": partial(open_vault, roof.keys_dir),
+        "vault": partial(open_vault, roof.keys_dir), "signed_statuses": report_store.signed_statuses,
+        "forget_preparations": report_store.forget_preparations,
+        "reject_instances": partial(reject_instances, roof),
         **admin_adapters(roof), **dicomweb_adapters(roof, inbox, memory),
     }  # fmt: skip
     app = create_web(

@@ -77,6 +77,25 @@ TABLE: dict[str, set[str] | str] = {
             "/frames/<frames>/thumbnail", "/bulkdata/<path:where>",
         )),
     )},
+    # The person index and identity repair.
+    "GET /admin/persons": {"admin", "reviewer"},
+    "GET /api/persons": {"admin", "reviewer"},
+    "GET /api/persons/proposals": {"admin", "reviewer"},
+    "POST /api/persons/search": {"admin", "reviewer"},
+    "POST /api/persons/proposals/<int:proposal_id>/accept": {"admin", "reviewer"},
+    "POST /api/persons/proposals/<int:proposal_id>/refuse": {"admin", "reviewer"},
+    "POST /api/persons/links/<int:link_id>/undo": {"admin", "reviewer"},
+    "GET /admin/repair": {"admin"},
+    "POST /api/repair/search": {"admin"},
+    "GET /api/repair/studies/<uid>": {"admin"},
+    "GET /api/repair/thumbnails/<uid>": {"admin"},
+    "GET /api/repair/repairs": {"admin"},
+    "POST /api/repair/studies/<uid>/move": {"admin"},
+    "POST /api/repair/studies/<uid>/split": {"admin"},
+    "POST /api/repair/studies/<uid>/reject": {"admin"},
+    "POST /api/repair/merge": {"admin"},
+    "POST /api/repair/repairs/<int:repair_id>/undo": {"admin"},
+    "POST /api/repair/rejections/<int:rejection_id>/undo": {"admin"},
 }  # fmt: skip
 # On a real DR study of QINGSHAN with a final report: status by demo user.
 IMAGES = {

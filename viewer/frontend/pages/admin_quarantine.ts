@@ -43,6 +43,7 @@ export class QuarantinePane {
       h("td", {}, bytes(kept.size_bytes)),
       h("td", { class: "actions" },
         h("button", { class: "link", type: "button", onclick: () => told(this.#headers(kept)) }, t("page.admin.headers")),
+        kept.study_instance_uid && h("a", { class: "link", href: `/admin/repair#${kept.study_instance_uid}` }, t("page.repair.title")),
         h("button", { class: "link", type: "button", onclick: () => this.#settle(kept) }, t("ui.admin.quarantine.resolve"))));
   }
 

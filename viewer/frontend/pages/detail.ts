@@ -26,6 +26,9 @@ export interface Prior {
   kind: "image" | "ecg";
   acquired_at: string;
   n_instances: number;
+  originating_site: { code: string; name: string; name_en: string };
+  /** Why this patient of a linked site is the same person; null for the same patient. */
+  same_person: { how: string; reasons: string[]; score: number; by: string | null; at: string } | null;
   report: { report_uid: string; status: string; sections: Record<string, string>; author: string; signed_at: string | null } | null;
 }
 
@@ -49,6 +52,8 @@ export interface Report {
   updated_at: string | null;
   signed_at: string | null;
   author_signed_at: string | null;
+  /** The study's patient was repaired after the author signed. */
+  names_other_patient: boolean;
 }
 
 export interface Conflict {
@@ -68,6 +73,7 @@ export interface Detail extends WorklistItem {
     n_instances: number;
     input_readiness: string;
     late_images_at: string | null;
+    rejections: { code: string; n_instances: number; by: string; reason: string; at: string }[];
     series: StudySeries[];
   };
   priors: Prior[];

@@ -1,5 +1,7 @@
 /** The pages by the name in `<body data-page>`. */
 import { admin } from "./admin.ts";
+import { persons } from "./admin_persons.ts";
+import { repair } from "./admin_repair.ts";
 import { login } from "./login.ts";
 import { portal } from "./portal.ts";
 import { startRead } from "./read.ts";
@@ -11,8 +13,10 @@ import { startWorklist } from "./worklist.ts";
 export const pages: Record<string, () => void> = {
   admin,
   login,
+  persons,
   portal,
   read: startRead,
+  repair,
   report,
   statistics,
   technician,

@@ -7,6 +7,7 @@ import { byId, type Child, fill, h } from "../ui/h.ts";
 import { SIGNED } from "../ui/item.ts";
 import type { Delivery, Detail, Prior } from "./detail.ts";
 import { requestText } from "./request_text.ts";
+import { samePerson } from "./same_person.ts";
 import { suggestedOrder } from "./suggested_order.ts";
 import { deliveryMoment } from "./worklist_preview.ts";
 
@@ -67,6 +68,7 @@ function priorItem(prior: Prior, take: (prior: Prior) => void): HTMLElement {
   const { report } = prior;
   return h("article", { class: "prior-item" },
     h("header", {}, h("span", { class: "type" }, modality(prior.modality)), h("b", {}, exam(prior)), h("span", { class: "tx2" }, fullDate(prior.acquired_at)), h("span", { class: "caption grow num" }, report?.author ?? "")),
+    prior.same_person && h("p", { class: "caption" }, `${siteName(prior.originating_site)} · ${samePerson(prior.same_person)}`),
     !report && h("p", {}, t("page.reader.prior_unreported")),
     report && h("p", {}, h("span", { class: "tx3" }, t("ui.report.impression")), "\n", report.sections["impression"] ?? "—"),
     report && h("p", {}, h("span", { class: "tx3" }, t("ui.report.findings")), "\n", report.sections["findings"] ?? "—"),

@@ -97,12 +97,14 @@ class Worklist {
   /** An event carries its study's workitems as they are now: those of that study are replaced, nothing else moves. */
   hear(message: LiveMessage): void {
     const study = message["study_instance_uid"];
+    if (message.kind === "priors_changed") return void this.load(); // what each person may see, nobody else can tell
     const now = message["items"];
     if (typeof study !== "string" || !Array.isArray(now)) return;
     if (this.#loader.isRunning) void this.load(); // the answer under way may not know of this yet
     const before = [...this.items.values()].filter((item) => item.study_instance_uid === study);
     for (const item of before) this.items.delete(item.workitem_uid);
-    for (const item of now as WorklistItem[]) if (this.#stays(item)) this.items.set(item.workitem_uid, item);
+    const nPriors = before[0]?.n_priors ?? 0; // an event counts those of the site alone
+    for (const item of now as WorklistItem[]) if (this.#stays(item)) this.items.set(item.workitem_uid, { ...item, n_priors: Math.max(item.n_priors, nPriors) });
     this.#followSelection(before);
     this.#tellAssigned(before, now as WorklistItem[], message);
     this.draw(message.kind === "received" ? study : "");
