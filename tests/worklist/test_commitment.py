@@ -13,9 +13,10 @@ from pacs_bridge.listener import Listener
 from pacs_bridge.scu import StoreResult
 from tests.conftest import Clock
 from tests.peers.dcmjs import Script, script
-from tests.peers.dcmtk import free_port
+from tests.peers.dcmtk import free_port, storescu
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
+from tests.peers.orthanc import running_orthanc
 from tests.peers.product import until
 from tests.peers.township import PASSWORD, Township, township
 from tests.worklist.roofs import Caller, make_pages
@@ -246,3 +247,29 @@ def test_a_peer_confirms_what_we_have_sent(
         assert commit_sent(settings, f"QS_PEER@127.0.0.1:{port}", "TELEREAD", 5)(results) == 1
     assert "0110H" in capsys.readouterr().err
     assert transactions(county)[2].state == "DEAD"
+
+
+def test_orthanc_asks_us_and_we_ask_orthanc(
+    county: Township, listener: Listener, settings: Settings, sent: list[str], tmp_path: Path
+) -> None:
+    modalities = {"us": ["TELEREAD", "127.0.0.1", listener.port]}
+    with running_orthanc(tmp_path / "orthanc", DicomModalities=modalities) as orthanc:
+        allow(county, "ORTHANC", port=orthanc.dicom_port)
+        asked = orthanc.post("/modalities/us/storage-commitment", {"DicomInstances": [[CT, uid] for uid in [*sent, "1.2.3.4.5"]]})
+        worker = worker_of(county)
+
+        def report() -> Any:
+            worker.run_due()
+            found = orthanc.get(asked["Path"])
+            return found if found["Status"] != "Pending" else None
+
+        found = until(report, 20, "Orthanc to hear the result")
+        assert found["Status"] == "Failure"
+        assert {one["SOPInstanceUID"] for one in found["Success"]} == set(sent)
+        assert [(one["SOPInstanceUID"], one["FailureReason"]) for one in found["Failures"]] == [("1.2.3.4.5", 0x0112)]
+
+        paths = sorted((tmp_path / "sent").iterdir())
+        assert storescu(orthanc.dicom_port, "TELEREAD", paths, called_ae="ORTHANC").returncode == 0
+        after = commit_sent(settings, f"ORTHANC@127.0.0.1:{orthanc.dicom_port}", "TELEREAD", 15)
+        assert after([StoreResult(path, "accepted", 0) for path in paths]) == 0
+    assert transactions(county)[-1].state == "ANSWERED"
