@@ -61,6 +61,8 @@ class Device(Base):
     sees: Mapped[str] = mapped_column(Code, default="site")  # site | all: whose studies it may query
     move_destinations: Mapped[list[Any]] = mapped_column(default=list)  # AE titles beyond its own site's
     exception_reason: Mapped[str | None] = mapped_column(String(256))  # why it may query without a certificate
+    # Whose workstation it is: in that licensed reader's name it claims reading work by UPS.
+    performs_as: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     enabled: Mapped[bool] = mapped_column(default=True)
     last_seen_at: Mapped[datetime | None]
 

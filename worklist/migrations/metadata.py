@@ -11,11 +11,12 @@ import worklist.commitment_tables
 import worklist.person_tables
 import worklist.repair_tables
 import worklist.tables
+import worklist.ups_tables
 from worklist.base.db import Base
 
 TABLE_MODULES = (
     worklist.tables, worklist.account_tables, worklist.base.audit, worklist.base.outbox, worklist.person_tables,
-    worklist.commitment_tables, worklist.acquisition_tables,
+    worklist.commitment_tables, worklist.acquisition_tables, worklist.ups_tables,
     worklist.repair_tables, reports.tables,
 )  # fmt: skip
 
