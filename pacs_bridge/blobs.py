@@ -3,7 +3,8 @@
 Layout below the root::
 
     spool/<run>/        files being received; a run is one process, alive while it holds the lock beside it
-    objects/aa/bb/<digest>    the stored files, named by their BLAKE3 digest, never rewritten
+    objects/aa/<digest>       the stored files, named by their BLAKE3 digest, never rewritten
+    objects/aa/bb/<digest>    the same, as version 0.1 laid them; found, no longer made
     derived/<key>/...   what can be made again
 """
 
@@ -15,6 +16,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +55,7 @@ class FileBlobs:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.objects = self.root / "objects"
+        self._made: set[str] = set()  # directories of objects known to be durable
         self._run: tuple[int, Path, int] | None = None  # process id, spool directory, lock descriptor
 
     @property
@@ -100,7 +103,10 @@ class FileBlobs:
         """Where the object lies. Raises ValueError on anything that is not a key of this store."""
         if not _DIGEST.fullmatch(key):
             raise ValueError("not a blob key")
-        return self.objects / key[:2] / key[2:4] / key
+        path = self.objects / key[:2] / key
+        if not path.exists() and (older := self.objects / key[:2] / key[2:4] / key).exists():
+            return older
+        return path
 
     def exists(self, key: str) -> bool:
         return self.path(key).is_file()
@@ -114,10 +120,16 @@ class FileBlobs:
 
         Equal content that is already there is replaced by its equal, so a half-made first copy is mended.
         """
-        target = self.path(digest)
-        make_directory(target.parent)
-        spooled.rename(target)
-        fsync_directory(target.parent)
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError("not a blob key")
+        # 256 directories in all: a new one costs two synced directories, and with more levels nearly every object
+        # of a young store would need one.
+        directory = self.objects / digest[:2]
+        if digest[:2] not in self._made:
+            make_directory(directory)
+            self._made.add(digest[:2])
+        os.rename(spooled, f"{directory}/{digest}")  # noqa: PTH104  once per object: text is enough
+        fsync_directory(directory)
         return digest
 
     def put(self, data: bytes) -> str:
@@ -131,7 +143,7 @@ class FileBlobs:
 
     def keys(self) -> Iterator[str]:
         """Every stored key, in no order."""
-        for path in self.objects.glob("??/??/*"):
+        for path in chain(self.objects.glob("??/*"), self.objects.glob("??/??/*")):
             if _DIGEST.fullmatch(path.name):
                 yield path.name
 

@@ -1,4 +1,9 @@
-"""The DICOM listener: takes connections, gives each a thread, keeps their number in bounds. [adapter]"""
+"""The DICOM listener: takes connections, gives each a thread, keeps their number in bounds. [adapter]
+
+Several processes may share one listening socket: whichever is free takes the next connection, a busy one steps
+back a little, and what waits in the queue outlives the death of any of them. (With SO_REUSEPORT a connection is
+bound to a process by its hash: four associations may meet in one, and a dead process takes its queue along.)
+"""
 
 import contextlib
 import errno
@@ -7,7 +12,6 @@ import select
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -20,6 +24,7 @@ from pacs_bridge.provider import Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation
 from pacs_bridge.scp import Office, Services
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacs_bridge.tls_context import ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,34 @@ class Limits:
     backlog: int = 128
 
 
+@dataclass(frozen=True)
+class Sockets:
+    """What is listened on. ``is_shared``: other processes take connections from them too."""
+
+    plain: socket.socket
+    tls: socket.socket | None = None
+    is_shared: bool = False
+
+    def close(self) -> None:
+        self.plain.close()
+        if self.tls is not None:
+            self.tls.close()
+
+
+def bind(host: str, port: int, backlog: int = Limits.backlog) -> socket.socket:
+    """A listening socket that does not block. Raises OSError when the port is taken."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(backlog)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
 class Listener:
     """Verification, storage and the services of ``providers`` on one port.
 
@@ -46,11 +79,14 @@ class Listener:
 
     def __init__(  # the order callers rely on
         self, inbox: Inbox, blobs: FileBlobs, ae_title: str, host: str, port: int, limits: Limits = Limits(),
-        *, zone: tzinfo = UTC, providers: Sequence[Provider] = (),
+        *, zone: tzinfo = UTC, providers: Sequence[Provider] = (), sockets: "Sockets | None" = None,
+        tls: ServerTls | None = None,
     ) -> None:  # fmt: skip
         self._office = Office(inbox, blobs, ae_title, zone, tuple(providers))
         self._address = (host, port)
         self._limits = limits
+        self._tls = tls
+        self._sockets = sockets
         self._ae = ApplicationEntity(ae_title)
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -58,15 +94,14 @@ class Listener:
         self._lock = threading.Lock()
         self._associations: dict[DirectAssociation, str] = {}
         self._thread: threading.Thread | None = None
-        self._socket: socket.socket | None = None
         self._refused_logged_s = 0.0
 
     @property
     def port(self) -> int:
         """The bound port. RuntimeError before ``start``."""
-        if self._socket is None:
+        if self._sockets is None:
             raise RuntimeError("the listener has not been started")
-        return int(self._socket.getsockname()[1])
+        return int(self._sockets.plain.getsockname()[1])
 
     @property
     def n_connections(self) -> int:
@@ -83,17 +118,8 @@ class Listener:
         if swept:
             log.warning("removed %d half received files of an earlier run", swept)
         _ = self._office.blobs.spool_dir  # made now, so that the first object finds it
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(self._address)
-            listening.listen(self._limits.backlog)
-        except OSError:
-            listening.close()
-            raise
-        listening.setblocking(False)
-        self._socket = listening
+        if self._sockets is None:
+            self._sockets = Sockets(bind(*self._address, self._limits.backlog))
         self._thread = threading.Thread(target=self._accept_all, name="dicom-accept", daemon=True)
         self._thread.start()
 
@@ -103,8 +129,12 @@ class Listener:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout)
-        if self._socket is not None:
-            self._socket.close()
+        if self._sockets is not None:
+            self._sockets.close()
+        with self._lock:
+            silent = [one for one in self._associations if not one.has_begun]
+        for association in silent:
+            association.hang_up()
         ended = self._wait_for_end(deadline_s - 0.5)
         if not ended:
             with self._lock:
@@ -122,33 +152,46 @@ class Listener:
         return self.n_connections == 0
 
     def _accept_all(self) -> None:
-        listening = self._socket
-        if listening is None:
+        sockets = self._sockets
+        if sockets is None:
             return
         poller = select.poll()
-        poller.register(listening, select.POLLIN)
+        listening = {one.fileno(): one for one in (sockets.plain, sockets.tls) if one is not None}
+        for descriptor in listening:
+            poller.register(descriptor, select.POLLIN)
         while not self._stopping.is_set():
-            if not poller.poll(250):
-                continue
-            try:
-                client, address = listening.accept()
-            except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    time.sleep(0.1)  # wait until an association ends; the backlog holds the caller meanwhile
-                continue
-            self._take(client, address)
+            for descriptor, _ in poller.poll(250):
+                if sockets.is_shared and (n_open := self.n_connections):
+                    time.sleep(0.001 * min(n_open, 10))  # a process with less to do is quicker, and takes it
+                self._accept(listening[descriptor], is_tls=listening[descriptor] is sockets.tls)
 
-    def _take(self, client: socket.socket, address: tuple[str, int]) -> None:
-        """Give the connection a thread, or close it when there are too many."""
+    def _accept(self, listening: socket.socket, *, is_tls: bool) -> None:
+        try:
+            client, address = listening.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                time.sleep(0.1)  # wait until an association ends; the backlog holds the caller meanwhile
+            return  # or another process was quicker
+        self._take(client, address, is_tls=is_tls)
+
+    def _take(self, client: socket.socket, address: tuple[str, int], *, is_tls: bool) -> None:
+        """Give the connection a thread; where there are too many, in place of one that has said nothing yet."""
         with self._lock:
-            per_source = Counter(self._associations.values())[address[0]]
-            full = len(self._associations) >= self._limits.max_connections
-        if full or per_source >= self._limits.max_connections_per_source:
+            of_source = [one for one, source in self._associations.items() if source == address[0]]
+            is_full = len(self._associations) >= self._limits.max_connections
+            is_too_many = len(of_source) >= self._limits.max_connections_per_source
+            among = of_source if is_too_many else self._associations if is_full else ()
+            silent = next((one for one in among if not one.has_begun), None)  # the oldest of them
+            if silent is not None:
+                del self._associations[silent]
+        if silent is not None:
+            silent.hang_up()  # its thread ends by itself
+        if (is_full or is_too_many) and silent is None:
             client.close()
-            self._log_refusal(full)
+            self._log_refusal(is_full)
             return
         try:
-            self._start_association(client, address)
+            self._start_association(client, address, is_tls=is_tls)
         except Exception as error:  # no thread, no memory, already gone: this caller only
             log.error("connection dropped: %s", type(error).__name__)
             client.close()
@@ -159,13 +202,14 @@ class Listener:
             self._refused_logged_s = now_s
             log.warning("connections refused: limit %s reached", "in all" if full else "per source")
 
-    def _start_association(self, client: socket.socket, address: tuple[str, int]) -> None:
+    def _start_association(self, client: socket.socket, address: tuple[str, int], *, is_tls: bool) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         association = DirectAssociation(
             self._ae, client, address, _Tracked(self._office, self._forget),
             max_pdu_bytes=self._limits.max_pdu_bytes, handshake_timeout_s=self._limits.handshake_timeout_s,
             network_timeout_s=self._limits.network_timeout_s, stopping=self._stopping,
+            tls=self._tls if is_tls else None,
         )  # fmt: skip
         with self._lock:
             self._associations[association] = address[0]

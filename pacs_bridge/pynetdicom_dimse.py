@@ -3,6 +3,7 @@
 Part of ``pynetdicom_hooks``, which names what is replaced and why; read from pynetdicom 3.0.4.
 """
 
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Protocol
@@ -108,6 +109,28 @@ class SpooledDimse(DIMSEServiceProvider):
             return
         primitive.sink = sink  # type: ignore[union-attr]
         self.msg_queue.put((message.context_id, primitive))
+
+
+def _element(number: int, value: bytes) -> bytes:
+    """One command element, implicit VR little endian (PS3.7 6.3.1)."""
+    return struct.pack("<HHI", 0, number, len(value)) + value
+
+
+def _uid(value: Any) -> bytes:
+    text = str(value or "").encode("ascii", "replace")
+    return text + b"\0" * (len(text) % 2)
+
+
+def store_response(context_id: int, request: Any, status: int) -> bytes:
+    """A C-STORE-RSP (PS3.7 9.3.1.2) as one P-DATA-TF PDU (PS3.8 9.3.5): four elements need no encoder."""
+    body = b"".join((
+        _element(0x0002, _uid(request.AffectedSOPClassUID)), _element(0x0100, b"\x01\x80"),
+        _element(0x0120, struct.pack("<H", request.MessageID)), _element(0x0800, b"\x01\x01"),
+        _element(0x0900, struct.pack("<H", status)), _element(0x1000, _uid(request.AffectedSOPInstanceUID)),
+    ))  # fmt: skip
+    command = _element(0x0000, struct.pack("<I", len(body))) + body
+    pdv = struct.pack(">IBB", len(command) + 2, context_id, 3) + command
+    return struct.pack(">BBI", 4, 0, len(pdv)) + pdv
 
 
 def discard_sink(message: Any) -> None:

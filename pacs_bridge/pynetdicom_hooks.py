@@ -7,11 +7,13 @@ What is replaced, and the fault it mends:
 - ``transport.AssociationSocket``: ``select`` fails above descriptor 1023; no TCP_NODELAY; 4,096-byte reads.
 - ``dul.DULServiceProvider``: a thread that sleeps 1 ms; an announced PDU length is believed, whatever it is.
 - ``dimse.DIMSEServiceProvider``: C-STORE data goes to the system's temporary directory, unsynced.
+- A C-STORE request and its response, which have a handful of elements each, are read and written without pydicom.
 - ``acse.ACSE``: negotiation by global lists; ours asks a callable.
 - ``association.Association``: a second thread that sleeps 1 ms.
 - ``_config``, and ``pydicom.config`` with it: patient data in logs and warnings.
 """
 
+import contextlib
 import logging
 import queue
 import socket
@@ -34,6 +36,7 @@ from pynetdicom.transport import AddressInformation
 
 from pacs_bridge.pynetdicom_dimse import Sink, SpooledDimse, discard_sink
 from pacs_bridge.pynetdicom_socket import PolledSocket, RequestorEntity
+from pacs_bridge.tls_context import ServerTls, fingerprint, refusal_of
 
 READ_FROM_VERSION = "3.0.4"
 # The hooks below touch private names; another version must be read before it is believed.
@@ -78,10 +81,12 @@ class DirectDul(DULServiceProvider):
     """The upper layer without a thread: ``pump`` waits, reads one PDU and runs the state machine."""
 
     socket: PolledSocket
+    assoc: "DirectAssociation"
 
     def __init__(self, assoc: "DirectAssociation", max_pdu_bytes: int, pdu_timeout_s: float) -> None:
         super().__init__(assoc)
-        self._buffer = memoryview(bytearray(max_pdu_bytes))
+        self._max_pdu_bytes = max_pdu_bytes
+        self._buffer: memoryview | None = None
         self._pdu_timeout_s = pdu_timeout_s
         self.first_pdu_deadline_s: float | None = None  # monotonic
 
@@ -103,8 +108,15 @@ class DirectDul(DULServiceProvider):
         return True
 
     def send_pdu(self, primitive: Any) -> None:
+        self._idle_timer.restart()  # a long answer is no silence
         super().send_pdu(primitive)
         while self._process_recv_primitive() and not self._kill_thread:
+            self._run_events()
+
+    def send_data(self, pdu: bytes) -> None:
+        """Send a whole P-DATA-TF PDU now: action DT-1 of the state machine, which stays in Sta6."""
+        if self._is_flowing():
+            self.socket.send(pdu)
             self._run_events()
 
     def pump(self, timeout_s: float) -> None:
@@ -118,10 +130,16 @@ class DirectDul(DULServiceProvider):
                 self.socket.close()
             elif self.socket.wait(timeout_s):
                 self._read_pdu_data()
+                while self.assoc.dimse.receiving and self._is_flowing():
+                    self._read_pdu_data()  # the rest of a message that has begun: no turn of the reactor for each
                 self._idle_timer.restart()
             self._run_events()
         except Exception:
             self._kill_thread = True
+
+    def _is_flowing(self) -> bool:
+        """Whether data is all that is going on: established, nothing queued for the state machine."""
+        return self.state_machine.current_state == "Sta6" and self.event_queue.empty() and not self._kill_thread
 
     def _run_events(self) -> None:
         while not self._kill_thread:
@@ -143,21 +161,30 @@ class DirectDul(DULServiceProvider):
         try:
             self.socket.recv_into(memoryview(header), deadline_s)
             pdu_type, _, length = struct.unpack(">BBI", header)
-            limit = len(self._buffer) if pdu_type == _P_DATA else _MAX_PDU_BYTES.get(pdu_type, -1)
+            limit = self._max_pdu_bytes if pdu_type == _P_DATA else _MAX_PDU_BYTES.get(pdu_type, -1)
             if length > limit:
                 self.event_queue.put("Evt19")
                 return
-            body = self._buffer[:length] if pdu_type == _P_DATA else memoryview(bytearray(length))
+            body = self._buffer_of(length) if pdu_type == _P_DATA else memoryview(bytearray(length))
             self.socket.recv_into(body, deadline_s)
         except OSError:
             self.event_queue.put("Evt17")
             return
         self._decode(pdu_type, header, body)
 
+    def _buffer_of(self, length: int) -> memoryview:
+        """One buffer for all data of this association, made with its first data: a connection alone costs none."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(self._max_pdu_bytes))
+        return self._buffer[:length]
+
     def _decode(self, pdu_type: int, header: bytearray, body: memoryview) -> None:
         try:
             if pdu_type == _P_DATA:
                 pdu: Any = _PData(body)
+                if self._is_flowing():  # action DT-2 of the state machine, which stays in Sta6
+                    self.assoc.dimse.receive_primitive(pdu)
+                    return
                 event = "Evt10"
             else:
                 pdu, event = self._decode_pdu(header + body)
@@ -200,6 +227,7 @@ class Policy(Protocol):
     ) -> tuple[list[PresentationContext], list[Any]]: ...
     def open_sink(self, assoc: "DirectAssociation", message: DIMSEMessage, context_id: int) -> Sink: ...
     def serve(self, assoc: "DirectAssociation", message: Any, context: PresentationContext) -> None: ...
+    def refused_in_tls(self, assoc: "DirectAssociation", reason: str) -> None: ...
     def closed(self, assoc: "DirectAssociation", outcome: str) -> None: ...
 
 
@@ -209,8 +237,12 @@ class DirectAssociation(Association):
     def __init__(
         self, ae: ApplicationEntity, client: socket.socket, address: tuple[str, int], policy: Policy,
         *, max_pdu_bytes: int, handshake_timeout_s: float, network_timeout_s: float, stopping: threading.Event,
+        tls: ServerTls | None = None,
     ) -> None:  # fmt: skip
         super().__init__(ae, "acceptor")
+        self._tls = tls
+        self.certificate_sha256: str | None = None  # of the peer's TLS client certificate
+        self.has_begun = False  # an A-ASSOCIATE-RQ has come
         self.policy = policy
         self.peer_address = address[0]
         self._stopping = stopping
@@ -236,6 +268,7 @@ class DirectAssociation(Association):
         """The thread's whole life; in every case the socket is closed and the policy told."""
         try:
             self._negotiate()
+            self.dul.socket.wait_whole(self.network_timeout or 0)
             while self.is_established and not self._kill:
                 self._turn()
         except Exception as error:
@@ -245,7 +278,26 @@ class DirectAssociation(Association):
         finally:
             self._finish()
 
+    def _shake_hands(self) -> bool:
+        """The TLS handshake, in this thread and within the deadline of the first PDU."""
+        sock, deadline_s = self.dul.socket, self.dul.first_pdu_deadline_s
+        if self._tls is None or sock is None or sock.socket is None or deadline_s is None:
+            return True
+        try:
+            sock.socket = self._tls.context().wrap_socket(sock.socket, server_side=True, do_handshake_on_connect=False)
+            sock.socket.settimeout(max(0.001, deadline_s - time.monotonic()))  # of the handshake as a whole
+            sock.socket.do_handshake()
+            sock.socket.settimeout(self.network_timeout)
+        except OSError as error:
+            if (reason := refusal_of(error)) is not None:
+                self.policy.refused_in_tls(self, reason)
+            return False
+        self.certificate_sha256 = fingerprint(sock.socket)
+        return True
+
     def _negotiate(self) -> None:
+        if not self._shake_hands():
+            return
         self.dul.start()
         while self.dul.is_alive() and self.acse.dul.peek_next_pdu() is None:
             if self._stopping.is_set():
@@ -253,6 +305,7 @@ class DirectAssociation(Association):
             self.dul.pump(0.25)
         request = self.dul.receive_pdu(wait=False)
         if isinstance(request, A_ASSOCIATE):
+            self.has_begun = True
             self.requestor.primitive = request
             self.acse.negotiate_association()
 
@@ -311,13 +364,17 @@ class DirectAssociation(Association):
         while (waiting := self.dimse.get_msg(block=False))[1] is not None:
             discard_sink(waiting[1])
         self.hang_up()
-        self.policy.closed(self, self.outcome)
-
-    def hang_up(self) -> None:
-        """Close the connection; from another thread this makes the association's own thread end."""
         sock = self.dul.socket
         if sock is not None and sock.socket is not None:
             sock._shutdown_socket()
+        self.policy.closed(self, self.outcome)
+
+    def hang_up(self) -> None:
+        """Shut the connection down, from any thread; its own thread then sees its end, and closes it."""
+        sock = self.dul.socket
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            # Not SSLSocket's own, which takes its state away from under the thread that waits in it.
+            socket.socket.shutdown(sock.socket, socket.SHUT_RDWR)  # type: ignore[arg-type]
 
 
 __all__ = ["DirectAssociation", "Policy", "PolledSocket", "RequestorEntity", "Sink", "discard_sink"]

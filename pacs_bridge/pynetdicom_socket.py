@@ -6,12 +6,17 @@ Part of ``pynetdicom_hooks``, which names what is replaced and why; read from py
 import contextlib
 import select
 import socket
+import ssl
+import struct
 import time
 from typing import Any
 
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+_MOST_PDUS_WAITING = 16
 
 
 class PolledSocket(AssociationSocket):
@@ -28,6 +33,23 @@ class PolledSocket(AssociationSocket):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self.socket.settimeout(self.assoc.network_timeout)
 
+    _poller: "select.poll | None" = None
+    _waits_whole = False
+
+    def wait_whole(self, timeout_s: float) -> None:
+        """From now on one receive waits, in the kernel, for all of its bytes: one system call for a PDU.
+
+        TLS has no such receive; there everything stays as it was.
+        """
+        sock = self.socket
+        if sock is None or isinstance(sock, ssl.SSLSocket):
+            return
+        limit = struct.pack("@ll", int(timeout_s), int(timeout_s % 1 * 1_000_000))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        sock.settimeout(None)
+        self._waits_whole = True
+
     def _shutdown_socket(self) -> None:
         """The stock method leaves the descriptor open when the peer has gone first."""
         sock = self.socket
@@ -38,11 +60,15 @@ class PolledSocket(AssociationSocket):
 
     def wait(self, timeout_s: float) -> bool:
         """Whether bytes, or the end of the connection, can be read within ``timeout_s``."""
-        if self.socket is None:
+        sock = self.socket
+        if sock is None:
             return False
-        poller = select.poll()
-        poller.register(self.socket, select.POLLIN | select.POLLHUP | select.POLLERR)
-        return bool(poller.poll(max(0.0, timeout_s) * 1000))
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        if self._poller is None:
+            self._poller = select.poll()
+            self._poller.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+        return bool(self._poller.poll(max(0.0, timeout_s) * 1000))
 
     @property
     def ready(self) -> bool:
@@ -55,6 +81,10 @@ class PolledSocket(AssociationSocket):
 
     def recv_into(self, view: memoryview, deadline_s: float) -> None:
         """Fill ``view``. Raises TimeoutError past the monotonic ``deadline_s``, ConnectionError at the end."""
+        if self._waits_whole and self.socket is not None:
+            if (n_bytes := self.socket.recv_into(view, len(view), socket.MSG_WAITALL)) == len(view):
+                return
+            raise TimeoutError("PDU incomplete") if n_bytes else ConnectionError("closed by the peer")
         while view:
             if self.socket is None or not self.wait(deadline_s - time.monotonic()):
                 raise TimeoutError("PDU incomplete at its deadline")
@@ -93,10 +123,23 @@ class PolledSocket(AssociationSocket):
             return
 
 
+def pace(dul: DULServiceProvider) -> None:
+    """Let the sender wait for the line: the stock queue takes in a whole file before its first byte has left."""
+    send = dul.send_pdu
+
+    def send_pdu(primitive: Any) -> None:
+        while dul.to_provider_queue.qsize() > _MOST_PDUS_WAITING and dul.is_alive():
+            time.sleep(0.001)
+        send(primitive)
+
+    dul.send_pdu = send_pdu  # type: ignore[method-assign]
+
+
 class RequestorEntity(ApplicationEntity):
     """Requests associations over polled sockets; see ``ApplicationEntity._create_socket``."""
 
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> PolledSocket:
+        pace(assoc.dul)
         sock = PolledSocket(assoc, address=address)
         sock.tls_args = tls_args
         return sock

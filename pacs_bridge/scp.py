@@ -26,6 +26,7 @@ from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import STORAGE_CLASSES, TRANSFER_SYNTAXES, extract
 from pacs_bridge.ports import Inbox, Peer, ReceivedObject
 from pacs_bridge.provider import BadIdentifier, Exchange, Provider
+from pacs_bridge.pynetdicom_dimse import store_response
 from pacs_bridge.pynetdicom_hooks import DirectAssociation, discard_sink
 from pacs_bridge.records import ObjectRecord, Problem
 from pacs_bridge.spool import Spooled, SpoolFile, part10_preamble
@@ -99,15 +100,23 @@ class Services:
             if called != self._office.ae_title:
                 inbox.association_refused(calling, called, address, "called_ae_unknown")
                 return CALLED_AE_UNKNOWN
-            self.peer = inbox.identify(calling, called, address)
+            self.peer = inbox.identify(calling, called, address, assoc.certificate_sha256)
             if self.peer is None:
-                inbox.association_refused(calling, called, address, "calling_ae_unknown")
+                reason = "calling_ae_unknown" if assoc.certificate_sha256 is None else "certificate_not_of_calling_ae"
+                inbox.association_refused(calling, called, address, reason)
                 return CALLING_AE_UNKNOWN
             self.association_id = inbox.association_opened(self.peer, calling, called, address)
         except Exception as error:
             log.error("association refused: inbox raised %s", type(error).__name__)
             return TEMPORARY_CONGESTION
         return None
+
+    def refused_in_tls(self, assoc: DirectAssociation, reason: str) -> None:
+        """A handshake that failed is a refused association too, of nobody knows whom."""
+        try:
+            self._office.inbox.association_refused("", self._office.ae_title, assoc.peer_address, reason)
+        except Exception as error:
+            log.error("refusal not noted: inbox raised %s", type(error).__name__)
 
     def negotiate(
         self, assoc: DirectAssociation, request: A_ASSOCIATE
@@ -195,7 +204,8 @@ class Services:
     def serve(self, assoc: DirectAssociation, message: Any, context: PresentationContext) -> None:
         """One request, one response. A response that reached us here, and a cancel, are passed over."""
         if isinstance(message, C_STORE) and message.MessageID is not None:
-            self._respond(assoc, message, context, self._store_status(message, context))
+            status = self._store_status(message, context)
+            assoc.dul.send_data(store_response(context.context_id or 1, message, status))
         elif isinstance(message, C_ECHO) and message.MessageID is not None:
             allowed = self.peer is not None and "echo" in self.peer.services
             self._respond(assoc, message, context, ports.SUCCESS if allowed else ports.NOT_AUTHORISED)
@@ -226,8 +236,6 @@ class Services:
         response.MessageID = request.MessageID
         response.MessageIDBeingRespondedTo = request.MessageID
         response.AffectedSOPClassUID = request.AffectedSOPClassUID
-        if isinstance(request, C_STORE):
-            response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
         response.Status = status
         assoc.dimse.send_msg(response, context.context_id or 1)
 

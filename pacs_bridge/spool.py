@@ -2,9 +2,9 @@
 
 import os
 import struct
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from blake3 import blake3
@@ -12,6 +12,7 @@ from blake3 import blake3
 # Made once for this product (UUID-derived, PS3.5 B.2); names the writer of the file meta, PS3.10 7.1.
 IMPLEMENTATION_CLASS_UID = "2.25.238296345283761108025329413311489544714"
 IMPLEMENTATION_VERSION_NAME = "TELEREAD_1"
+_NUMBERS = count()  # next() is one step of the interpreter: no two threads get one number
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,22 @@ def _element(element: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
 
 
+_VERSION = _element(0x0001, b"OB", b"\x00\x01")
+_WRITER = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
+)
+
+
 def part10_preamble(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae: str) -> bytes:
     """The 128 zero bytes, DICM and the File Meta Information of PS3.10 7.1 for a data set that follows."""
-    elements = b"".join(
-        (
-            _element(0x0001, b"OB", b"\x00\x01"),
-            _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
-            _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
-            _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii", "replace")),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
-            _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
-        )
-    )
+    elements = b"".join((
+        _VERSION,
+        _element(0x0002, b"UI", sop_class_uid.encode("ascii", "replace")),
+        _element(0x0003, b"UI", sop_instance_uid.encode("ascii", "replace")),
+        _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii", "replace")),
+        _WRITER,
+        _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
+    ))  # fmt: skip
     group_length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements))
     return b"\0" * 128 + b"DICM" + group_length + elements
 
@@ -61,7 +65,9 @@ class SpoolFile:
         self._descriptor: int | None = None
         self._path: Path | None = None
         try:
-            self._descriptor, name = tempfile.mkstemp(dir=directory())
+            # The directory is this process's alone, so a count is name enough.
+            name = f"{directory()}/{next(_NUMBERS)}"
+            self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._path = Path(name)
         except OSError as failure:
             self._failure = failure

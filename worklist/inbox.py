@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -16,6 +16,8 @@ from pacs_bridge.ports import OUT_OF_RESOURCES, PROCESSING_FAILURE, SUCCESS, Pee
 from worklist import receive_service, settle_service, store
 from worklist.base.config import Settings
 from worklist.base.db import Database
+from worklist.group_filing import GroupFiling
+from worklist.known_filing import Item, Known
 from worklist.receive_service import Filed, Sender
 from worklist.refusals import Refusal, RefusalNotes, cause_of
 from worklist.tables import Device, Site
@@ -47,13 +49,24 @@ class IndexInbox:
         self._listener_run = listener_run
         self._same_content, self._signed_statuses = same_content, signed_statuses
         self._senders: dict[int, Sender] = {}
+        self._known: dict[tuple[int, str, str], Known] = {}  # by association, study and series
+        self._group = GroupFiling(db, now)
         self._lock = threading.Lock()
         self._refusals = RefusalNotes(db)
 
-    def close_lost_associations(self) -> int:
-        """At start: associations of earlier runs are over."""
+    def close_lost_associations(self, family: str | None = None) -> int:
+        """At start: associations of earlier runs are over. ``family``: begins the names of all processes like us."""
         with self._db.write() as session:
-            return settle_service.close_lost_associations(session, self._listener_run, self._now())
+            return settle_service.close_lost_associations(session, family or self._listener_run, self._now())
+
+    def close_earlier_lives(self, slot: str) -> int:
+        """At the start of one of several processes: what died in this place before has left nothing open."""
+        with self._db.write() as session:
+            return settle_service.close_associations_of(session, slot, self._listener_run, self._now())
+
+    def close(self) -> None:
+        """Nothing more is filed."""
+        self._group.close()
 
     def identify(
         self, calling_ae: str, called_ae: str, address: str, certificate_sha256: str | None = None
@@ -96,6 +109,8 @@ class IndexInbox:
     def association_closed(self, association_id: int, outcome: str) -> None:
         with self._lock:
             self._senders.pop(association_id, None)
+            for series in [one for one in self._known if one[0] == association_id]:
+                del self._known[series]
         self._close(association_id, outcome, CLOSE_WAITS_S)
 
     def _close(self, association_id: int, outcome: str, waits_s: Sequence[float]) -> None:
@@ -128,7 +143,7 @@ class IndexInbox:
         with self._lock:
             sender = self._senders[received.association_id]  # type: ignore[index]
         try:
-            self.file(sender, received)
+            self._file_received(sender, received)
         except OperationalError as error:
             log.error("object not filed: %s", type(error.orig).__name__)
             return OUT_OF_RESOURCES
@@ -136,6 +151,24 @@ class IndexInbox:
             log.error("object not filed: %s", errno.errorcode.get(error.errno or 0, "OSError"))
             return OUT_OF_RESOURCES if error.errno in (errno.ENOSPC, errno.EDQUOT) else PROCESSING_FAILURE
         return SUCCESS
+
+    def _file_received(self, sender: Sender, received: ReceivedObject) -> None:
+        """The short way where this association has brought an object of that series before, else the long way."""
+        record, association_id = received.record, received.association_id
+        if record is None or received.problem is not None or association_id is None:
+            self.file(sender, received)
+            return
+        series = (association_id, record.study_instance_uid, record.series_instance_uid)
+        with self._lock:
+            known = self._known.get(series)
+        if known is not None:
+            item = Item(known, sender.site_id, receive_service.identity_key_of(record), received)
+            if self._group.file(item):
+                return
+        filed = self.file(sender, received)
+        if filed.outcome == "filed" and filed.study_id is not None and filed.series_id is not None:
+            with self._lock:
+                self._known[series] = Known(filed.study_id, filed.series_id)
 
     def file(self, sender: Sender, received: ReceivedObject) -> Filed:
         """File one object in one transaction; a race over a new study or patient is run once more."""
@@ -151,7 +184,9 @@ class IndexInbox:
                     raise
         raise AssertionError("unreachable")
 
-    def file_upload(self, site_id: int, source: str, received: Callable[[int], list[ReceivedObject]]) -> list[Filed]:
+    def file_upload(
+        self, site_id: int, source: str, received: Callable[[int], Iterable[ReceivedObject]]
+    ) -> list[Filed]:
         """File objects that a person brought: one association that opens and closes here.
 
         ``received`` makes the objects, given the association's id.

@@ -1,17 +1,22 @@
-"""The listener's process. [app]"""
+"""The listener's processes, and what serves in each. [app]"""
 
 import threading
+from collections.abc import Callable
 
 from pacs_bridge.compare import same_content
-from pacs_bridge.listener import Listener
+from pacs_bridge.listener import Listener, Sockets
 from pacs_bridge.provider import Provider
+from pacs_bridge.tls_context import ServerTls, TlsFiles
 from reports.store import signed_statuses
+from worklist.base.config import ConfigError, Settings
 from worklist.commitment_work import commitment_provider
 from worklist.find import find_provider
 from worklist.inbox import IndexInbox
+from worklist.listen_front import STOP_WITHIN_S, Front, Run, bind_patiently
+from worklist.migrations.metadata import metadata
 from worklist.ready import tell_ready
 from worklist.retrieve import retrieve_providers
-from worklist.roof import Roof, run_name
+from worklist.roof import Roof, open_roof, run_name
 
 
 def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
@@ -31,16 +36,54 @@ def providers(roof: Roof) -> tuple[Provider, ...]:
     )
 
 
-def listen(roof: Roof, stop: threading.Event) -> None:
-    """Listen until told to stop."""
-    inbox = make_inbox(roof, run_name("listener"))
-    inbox.close_lost_associations()
-    settings = roof.settings
+def tls_of(settings: Settings) -> ServerTls | None:
+    """The TLS side of the listener; None where it is off. Raises ConfigError for files that are no use."""
+    if settings.dicom_tls_port_number is None:
+        return None
+    try:
+        return ServerTls(TlsFiles(*settings.dicom_tls_paths))
+    except OSError as error:
+        raise ConfigError(
+            "TELEREAD_DICOM_TLS_CERT/_KEY/_CA: 无法使用，可先运行 teleread tls / cannot be used, "
+            f"teleread tls makes them: {type(error).__name__}"
+        ) from None
+
+
+def listen_worker(
+    settings: Settings, run: Run, sockets: Sockets, stop: threading.Event, ready: Callable[[], None]
+) -> None:
+    """One process of the listener: takes connections until told to stop."""
+    roof = open_roof(settings)
+    inbox = make_inbox(roof, run.name)
+    if run.is_first:
+        inbox.close_lost_associations(run.family)
+    inbox.close_earlier_lives(run.slot)
     listener = Listener(
         inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone,
-        providers=providers(roof),
+        providers=providers(roof), sockets=sockets, tls=tls_of(settings),
     )  # fmt: skip
     listener.start()
-    tell_ready()
+    ready()
     stop.wait()
-    listener.stop(8.0)
+    listener.stop(STOP_WITHIN_S)
+    inbox.close()
+    roof.close()
+
+
+def listen(settings: Settings, stop: threading.Event) -> None:
+    """The listener's processes on one socket, until told to stop. Raises ConfigError, OSError when a port is taken."""
+    tls_of(settings)  # said here, once, if it is wrong
+    tls_port = settings.dicom_tls_port_number
+    n_processes = settings.n_dicom_processes
+    sockets = Sockets(
+        bind_patiently(settings.dicom_host, settings.dicom_port_number),
+        bind_patiently(settings.dicom_host, tls_port) if tls_port is not None else None,
+        is_shared=n_processes > 1,
+    )
+    metadata()  # loaded before the processes part: they share it
+
+    def work(run: Run, told: threading.Event, ready: Callable[[], None]) -> None:
+        listen_worker(settings, run, sockets, told, ready)
+
+    Front(run_name("listener"), n_processes, work).run(stop, tell_ready)
+    sockets.close()

@@ -1,6 +1,8 @@
 """Objects are filed into studies, or kept aside where they do not fit. [service]
 
 Everything here happens in the caller's transaction; the sender is told "safe" only after its commit.
+``known_filing`` is the short way for one more object of a known study: what is added here for every object that
+is filed must be added there, or be a reason to come here (a test compares the rows of both).
 """
 
 from collections.abc import Callable
@@ -55,6 +57,7 @@ class Filed:
     outcome: str
     reason: str | None = None
     study_id: int | None = None
+    series_id: int | None = None  # of what was filed
 
 
 def file_object(
@@ -94,7 +97,7 @@ def file_object(
         rejection_service.settle_early_notes(session, study, now)
     _note_arrival(session, study, sender, now, signed_statuses)
     rejection_service.hide_if_rejected(session, study, instance)
-    return Filed("filed", study_id=study.id)
+    return Filed("filed", study_id=study.id, series_id=instance.series_id)
 
 
 def _file_note(
@@ -125,7 +128,7 @@ def _file_note(
         return quarantine(session, sender, received, "rejection_note_early", now, details=details)
     instance = _add_instance(session, study, received, record, now)
     instance.hidden_code = rejection.code
-    return Filed("filed", study_id=study.id)
+    return Filed("filed", study_id=study.id, series_id=instance.series_id)
 
 
 def _received_again(
@@ -151,14 +154,14 @@ def _misfit(session: Session, sender: Sender, record: ObjectRecord, study: Study
     """Why an object cannot join its study (None: one that does not exist yet), or None where it can."""
     if study is not None and study.site_id != sender.site_id:
         return "study_of_other_site"
-    if study is not None and not repair_store.is_identity_of(session, study, _identity_key(record)):
+    if study is not None and not repair_store.is_identity_of(session, study, identity_key_of(record)):
         return "patient_conflict"
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
     own_id = study.id if study is not None else None
     return "series_of_other_study" if series is not None and series.study_id != own_id else None
 
 
-def _identity_key(record: ObjectRecord) -> str:
+def identity_key_of(record: ObjectRecord) -> str:
     return identity_key(
         record.patient_id, record.patient_name, record.patient_sex, record.patient_birth_date, record.study_instance_uid
     )
@@ -202,7 +205,7 @@ def _new_study(
     session: Session, sender: Sender, record: ObjectRecord, received: ReceivedObject, zone: ZoneInfo, now: datetime
 ) -> Study:
     patient = find_or_add_patient(
-        session, sender.site_id, _identity_key(record), patient_id=record.patient_id, name=record.patient_name,
+        session, sender.site_id, identity_key_of(record), patient_id=record.patient_id, name=record.patient_name,
         sex=record.patient_sex, birth_date=record.patient_birth_date, doubtful=record.patient_name_is_doubtful,
         name_sent=record.patient_name_sent,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from worklist import store
@@ -94,14 +94,22 @@ def close_association(session: Session, association_id: int, outcome: str, now: 
 def close_lost_associations(session: Session, listener_run: str, now: datetime) -> int:
     """At the start of a role: associations of its earlier runs are over, however they ended.
 
-    ``listener_run`` is ``role:host:unique``; runs of another role or host may well be alive.
+    ``listener_run`` is ``role:host:unique``, and begins the names of all its processes; runs of another role or
+    host may well be alive.
     """
     kin = listener_run.rpartition(":")[0] + ":"
-    lost = session.scalars(
-        select(Association.id)
-        .where(Association.closed_at.is_(None), Association.listener_run != listener_run)
-        .where(Association.listener_run.startswith(kin, autoescape=True))
-    ).all()
+    ours = Association.listener_run.startswith(listener_run, autoescape=True)
+    return _close_lost(session, and_(Association.listener_run.startswith(kin, autoescape=True), ~ours), now)
+
+
+def close_associations_of(session: Session, slot: str, listener_run: str, now: datetime) -> int:
+    """At the start of one process of a role: what its earlier lives left open; their names begin with ``slot``."""
+    earlier = and_(Association.listener_run.startswith(slot, autoescape=True), Association.listener_run != listener_run)
+    return _close_lost(session, earlier, now)
+
+
+def _close_lost(session: Session, where: ColumnElement[bool], now: datetime) -> int:
+    lost = session.scalars(select(Association.id).where(Association.closed_at.is_(None), where)).all()
     for association_id in lost:
         close_association(session, association_id, "listener_stopped", now)
     return len(lost)

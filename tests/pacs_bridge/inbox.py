@@ -22,10 +22,15 @@ class MemoryInbox:
     outcomes: dict[int, str] = field(default_factory=dict)
     refused: list[tuple[str, str, str, str]] = field(default_factory=list)
     answers: list[int | Exception] = field(default_factory=list)
+    certificates: dict[str, str] = field(default_factory=dict)  # fingerprint by AE title
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def identify(self, calling_ae: str, called_ae: str, address: str) -> Peer | None:
-        return self.peers.get(calling_ae) if address == "127.0.0.1" else None
+    def identify(
+        self, calling_ae: str, called_ae: str, address: str, certificate_sha256: str | None = None
+    ) -> Peer | None:
+        if address != "127.0.0.1" or self.certificates.get(calling_ae) != certificate_sha256:
+            return None
+        return self.peers.get(calling_ae)
 
     def association_opened(self, peer: Peer, calling_ae: str, called_ae: str, address: str) -> int:
         with self.lock:

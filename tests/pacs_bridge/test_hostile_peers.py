@@ -95,14 +95,28 @@ def test_silence_within_an_association_ends_it(start_listener: Callable[..., Lis
 def test_one_source_cannot_take_all(start_listener: Callable[..., Listener]) -> None:
     listener = start_listener(max_connections_per_source=3, handshake_timeout_s=30.0)
     with ExitStack() as stack:
-        held = [stack.enter_context(connect(listener)) for _ in range(3)]
-        assert wait_for(lambda: listener.n_connections == 3)
+        held = [stack.enter_context(RawModality(listener.port)) for _ in range(3)]
+        assert listener.n_connections == 3
         extra = stack.enter_context(connect(listener))
         assert until_closed(extra) == b""
         assert listener.n_connections == 3
-        held[0].close()
+        held[0].association.release()
         assert wait_for(lambda: listener.n_connections == 2)
         assert dcmtk.echoscu(listener.port, "QS_CT").returncode == 0
+
+
+def test_idle_sockets_make_room_for_who_has_something_to_say(start_listener: Callable[..., Listener]) -> None:
+    """Of one source even: the oldest connection that has said nothing goes."""
+    listener = start_listener(max_connections_per_source=10, handshake_timeout_s=30.0)
+    before_kb = resident_kb()
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connect(listener)) for _ in range(300)]
+        began_s = time.monotonic()
+        assert dcmtk.echoscu(listener.port, "QS_CT").returncode == 0
+        assert time.monotonic() - began_s < 1
+        assert until_closed(idle[0]) == b""
+        assert wait_for(lambda: listener.n_connections <= 10)
+    assert resident_kb() - before_kb < 50_000
 
 
 @pytest.fixture

@@ -42,6 +42,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def takes_connections(port: int) -> bool:
+    """Whether something listens there on this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 class ApiError(Exception):
     """An answer with an error in it."""
 

@@ -5,12 +5,13 @@ IMMEDIATE, so that two writers queue up at the start instead of failing in the m
 PostgreSQL both are READ COMMITTED and races are settled by compare-and-set updates.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -88,6 +89,10 @@ class Database:
         with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def writer(self) -> Connection:
+        """A connection that stays open for many write transactions, for what runs once per received object."""
+        return self._write_engine.connect()
+
     def dispose(self) -> None:
         self.engine.dispose()
 
@@ -109,7 +114,30 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         write = connection.get_execution_options().get("teleread_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if write:
+            _begin_immediate(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Wait for the write lock in equal steps of a millisecond.
+
+    SQLite's own waiting sleeps longer and longer, so that whoever comes late passes those who came first.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA busy_timeout=1")
+    try:
+        for _ in range(SQLITE_BUSY_TIMEOUT_MS):
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # what is wrong, in SQLAlchemy's words
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
 
 
 def insert_once(session: Session, table: type[Base], **values: Any) -> bool:

@@ -1,0 +1,174 @@
+"""More objects of a study that an association has begun to bring: three statements instead of twenty. [store]
+
+``receive_service.file_object`` says what filing is. This does the same for its commonest case, and only where
+that case can be seen in the row itself: study, series and person as they were, still incomplete, no news due.
+Whatever is not so is left alone, for the long way.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    CursorResult,
+    Dialect,
+    Integer,
+    String,
+    bindparam,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+from pacs_bridge.ports import ReceivedObject
+from worklist.base.db import UtcDateTime
+from worklist.base.outbox import OutboxJob
+from worklist.repair_tables import RejectedInstance
+from worklist.study import InputReadiness
+from worklist.tables import Instance, Patient, Series, Study
+
+
+@dataclass(frozen=True)
+class Known:
+    """Where an association's last object of a series went: its rows, and the link of study and association, exist."""
+
+    study_id: int
+    series_id: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object that should join what is known."""
+
+    known: Known
+    site_id: int
+    identity_key: str
+    received: ReceivedObject
+
+
+class Changed(Exception):
+    """A row changed between two statements: nothing of this transaction may stay."""
+
+
+def _insert_instance(dialect: Any) -> Any:
+    """One instance, if study, series and person still fit; no row where they do not or the object is there."""
+    columns = {
+        "sop_instance_uid": String, "sop_class_uid": String, "transfer_syntax_uid": String, "number": Integer,
+        "blob_key": String, "digest": String, "size_bytes": BigInteger, "received_at": UtcDateTime,
+        "association_id": Integer, "derived_state": String, "rows": Integer, "columns": Integer,
+        "bits_allocated": Integer, "number_of_frames": Integer,
+    }  # fmt: skip
+    chosen: list[Any] = [Series.id, *(bindparam(name, type_=kind()) for name, kind in columns.items()), literal(0)]
+    fits: Any = (
+        select(*chosen)
+        .join(Study, Study.id == Series.study_id)
+        .join(Patient, Patient.id == Study.patient_pk)
+        .where(Series.id == bindparam("of_series"), Study.id == bindparam("of_study"))
+        .where(Study.site_id == bindparam("of_site"), Patient.identity_key == bindparam("of_person"))
+        .where(Study.input_readiness == InputReadiness.INCOMPLETE, Study.progress_told_at > bindparam("told_after"))
+        .where(~exists().where(RejectedInstance.study_instance_uid == Study.study_instance_uid))
+    )
+    table: Any = Instance.__table__
+    into = dialect.insert(table).from_select(["series_id", *columns, "duplicates"], fits, include_defaults=False)
+    return into.on_conflict_do_nothing(index_elements=[table.c.sop_instance_uid]).returning(table.c.id)
+
+
+_DIALECTS = {
+    "sqlite": (sqlite, sqlite.dialect()),
+    "postgresql": (postgresql, psycopg.dialect()),  # type: ignore[no-untyped-call]
+}  # fmt: skip
+
+
+class _Statement:
+    """A statement turned into the driver's text once: building and binding it anew cost more than running it."""
+
+    def __init__(self, statement: Any, dialect: Dialect, columns: list[str] | None = None) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=columns)
+        self._text = str(compiled)
+        self._order: list[str] | None = compiled.positiontup
+        self._converters = [
+            (name, converter) for name, bind in compiled.binds.items()
+            if (converter := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        ]  # fmt: skip
+        self._defaults = {name: bind.value for name, bind in compiled.binds.items() if bind.value is not None}
+
+    def run(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
+        bound = self._defaults | values
+        for name, converter in self._converters:
+            bound[name] = converter(bound[name])
+        if self._order is None:
+            return connection.exec_driver_sql(self._text, bound)
+        return connection.exec_driver_sql(self._text, tuple(bound[name] for name in self._order))
+
+
+_COUNT = (
+    update(Study.__table__)  # type: ignore[arg-type]
+    .where(Study.id == bindparam("of_study"), Study.input_readiness == InputReadiness.INCOMPLETE)
+    .values(n_instances=Study.n_instances + bindparam("more", type_=Integer()), last_received_at=bindparam("at"))
+)
+_PROMISED = ["kind", "key", "payload", "created_at", "due_at", "n_promises", "n_attempts", "n_lost"]
+
+
+@cache
+def _statements(name: str) -> tuple[_Statement, _Statement, _Statement]:
+    module, dialect = _DIALECTS[name]
+    promise = insert(OutboxJob.__table__)  # type: ignore[arg-type]
+    return (
+        _Statement(_insert_instance(module), dialect), _Statement(_COUNT, dialect),
+        _Statement(promise, dialect, _PROMISED),
+    )  # fmt: skip
+
+
+def file_known(
+    connection: Connection, items: Sequence[Item], now: datetime, progress_interval: timedelta
+) -> list[bool]:
+    """Which of the items were filed; the others have left no trace. Raises Changed.
+
+    Rows of studies are taken in the order of their ids, so that two groups never wait for each other.
+    """
+    insert_instance, count_more, promise = _statements(connection.dialect.name)
+    filed, counts = [False] * len(items), Counter[int]()
+    for number, item in sorted(enumerate(items), key=lambda pair: pair[1].known.study_id):
+        record = item.received.record
+        if record is None or record.rejection is not None:
+            continue
+        values = {
+            "of_series": item.known.series_id, "of_study": item.known.study_id, "of_site": item.site_id,
+            "of_person": item.identity_key, "told_after": now - progress_interval,
+            "sop_instance_uid": record.sop_instance_uid, "sop_class_uid": record.sop_class_uid,
+            "transfer_syntax_uid": record.transfer_syntax_uid, "number": record.instance_number,
+            "blob_key": item.received.blob_key, "digest": item.received.digest,
+            "size_bytes": item.received.size_bytes, "received_at": now,
+            "association_id": item.received.association_id,
+            "derived_state": "pending" if record.is_displayable else "none",
+            "rows": record.rows, "columns": record.columns, "bits_allocated": record.bits_allocated,
+            "number_of_frames": record.number_of_frames,
+        }  # fmt: skip
+        instance_id = insert_instance.run(connection, values).scalar()
+        if instance_id is None:
+            continue
+        filed[number] = True
+        counts[item.known.study_id] += 1
+        if record.is_displayable:
+            promise.run(connection, _job(instance_id, now))
+    for study_id, more in sorted(counts.items()):
+        if count_more.run(connection, {"of_study": study_id, "more": more, "at": now}).rowcount != 1:
+            raise Changed
+    return filed
+
+
+def _job(instance_id: int, now: datetime) -> dict[str, Any]:
+    """As ``outbox.promise`` writes it for a key that is new."""
+    return {
+        "kind": "derive", "key": f"derive:{instance_id}", "payload": {"instance_id": instance_id}, "created_at": now,
+        "due_at": now, "n_promises": 1, "n_attempts": 0, "n_lost": 0,
+    }  # fmt: skip
