@@ -21,6 +21,7 @@ from pacs_bridge import character_set
 from pacs_bridge.corrections import MODIFIED_AT
 
 BULK_MARK = "@bulk/"
+METADATA_FILE = "metadata-1.json"  # beside an instance's derived data; another number when the conversion changes
 UTF8 = "ISO_IR 192"
 MOST_INLINE_BYTES = 1024
 _DEFER_BYTES = 64 * 1024  # longer values are not read at all: pixels, waveforms

@@ -1,7 +1,8 @@
 """Everything the screen loads of one instance, made once from the stored original. [adapter]
 
-Into the directory asked for: ``frame_N.jphc`` (N from 1), ``thumbnail.jpg``, ``display.json`` (the manifest; always
-there, also for a refused image). Can be made again at any time: ``maker`` says which version made it.
+Into the directory asked for: ``frame_N.jphc`` (N from 1), ``thumbnail.jpg``, ``metadata-1.json`` (DICOM JSON),
+``display.json`` (the manifest; always there, also for a refused image, then alone). Can be made again at any time:
+``maker`` says which version made it.
 Run as a module this is the worker process of `viewer.derive_pool`: one JSON line in, one JSON line out.
 """
 
@@ -21,6 +22,7 @@ import imagecodecs
 import numpy as np
 from pydicom import Dataset, dcmread
 
+from pacs_bridge.dicom_json import METADATA_FILE, instance_json
 from pacs_bridge.htj2k import encode_frame
 from pacs_bridge.pixels import PixelError, bit_plane, decode_frames, read_format
 from pacs_bridge.render import modality_values, render, window_of
@@ -42,10 +44,23 @@ def derive_instance(source: Path, out_dir: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the data set, which are the patient's
             manifest = _derived(source, work)
+            if manifest["state"] == "ready":
+                _add_metadata(source, work)
         publish(manifest, work, out_dir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return manifest
+
+
+def _add_metadata(source: Path, work: Path) -> None:
+    """DICOM JSON for DICOMweb, so that a series of hundreds need not be read when somebody asks."""
+    try:
+        text = instance_json(source)
+    except OSError:
+        raise
+    except Exception:  # a broken file: whoever asks for its metadata is told so then
+        return
+    (work / METADATA_FILE).write_text(text, encoding="utf-8")
 
 
 def publish(manifest: dict[str, Any], work: Path, out_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """Metadata of stored instances and of whole series as files, made once and sent as they are. [adapter]
 
-``metadata.json`` beside an instance's other derived data has no addresses in it; the file of a series has them, for
-the address it was asked by. All of it can be made again at any time.
+METADATA_FILE beside an instance's other derived data (made with them, or here) has no addresses in it; the file of a
+series has them, for the address it was asked by. All of it can be made again at any time.
 """
 
 import gzip
@@ -14,10 +14,9 @@ from pathlib import Path
 from blake3 import blake3
 
 from pacs_bridge.blobs import FileBlobs
-from pacs_bridge.dicom_json import BULK_MARK, corrected_json, instance_json
+from pacs_bridge.dicom_json import BULK_MARK, METADATA_FILE, corrected_json, instance_json
 
 MAKER = "teleread-metadata/1"
-INSTANCE_FILE = "metadata.json"
 GZIP_LEVEL = 5  # series metadata shrink to a twentieth
 _KEPT = 6  # files of one series: it has as many addresses as the server has names
 _MARKED = f'"BulkDataURI":"{BULK_MARK}'
@@ -49,14 +48,14 @@ class MetadataCache:
 
     def instance(self, blob_key: str) -> str:
         """The metadata without addresses. Raises OSError where the object is gone."""
-        path = self._blobs.derived_dir(blob_key) / INSTANCE_FILE
+        path = self._blobs.derived_dir(blob_key) / METADATA_FILE
         with suppress(OSError):
             if text := path.read_text("utf-8"):
                 return text
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the data set, which are the patient's
             text = instance_json(self._blobs.path(blob_key))
-        self._blobs.put_derived(blob_key, INSTANCE_FILE, text.encode())
+        self._blobs.put_derived(blob_key, METADATA_FILE, text.encode())
         return text
 
     def described(self, one: Described) -> str:

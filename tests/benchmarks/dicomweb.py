@@ -6,6 +6,7 @@ writes the audit row; Orthanc's is open. Frames are asked for one after another 
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pacs_bridge.scu import store_files
+from tests.benchmarks import document
 from tests.benchmarks.ingest import make_loads
 from tests.peers.dcmtk import require
 from tests.peers.orthanc import running_orthanc
@@ -114,14 +116,19 @@ def add_rows(add: Callable[..., None], rates: dict[str, dict[str, list[float]]])
 
 
 def main() -> int:
-    """Measure and print the rows."""
+    """Measure, print the rows, and with enough rounds write them down."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.dicomweb", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="teleread-dicomweb-") as folder:
         (Path(folder) / "sources").mkdir()
         rates = measure(Path(folder), options.rounds)
-    add_rows(lambda what, target, value, n: print(f"| {what} | {target} | {value} | {n} |", flush=True), rates)
+    rows: list[str] = []
+    add_rows(lambda what, target, value, n: rows.append(f"| {what} | {target} | {value} | {n} |"), rates)
+    print("\n".join(rows))
+    if options.rounds >= ROUNDS:
+        head = f"{document.now()} UTC, commit {document.commit()}, {document.machine()}, load {os.getloadavg()[0]:.1f}. Medians."
+        document.replace_section("dicomweb", "\n".join([head, "", "| what | target | measured | n |", "|---|---|---|---|", *rows]))
     return 0
 
 
