@@ -25,11 +25,13 @@ _TAGS = {
     "SeriesNumber": 0x00200011, "InstanceNumber": 0x00200013, "ReferringPhysicianName": 0x00080090,
     "StudyID": 0x00200010, "PerformedProcedureStepStartDate": 0x00400244,
     "PerformedProcedureStepStartTime": 0x00400245, "RequestAttributesSequence": 0x00400275,
-    "NumberOfFrames": 0x00280008, "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100,
+    "TimeMarkCreator": 0x00990010, "TimeMark": 0x00991001, "NumberOfFrames": 0x00280008, "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100,
 }  # fmt: skip
 _WANTED = frozenset(_TAGS.values())
 _ROWS, _COLUMNS, _PIXEL_DATA, _WAVEFORM_SEQUENCE = 0x00280010, 0x00280011, 0x7FE00010, 0x54000100
 _META_TRANSFER_SYNTAX = 0x00020010
+# Our own mark on a waveform whose moment nobody knows (objects.ecg_waveform); Type 1 forbids an empty one.
+TIME_MARK_GROUP, TIME_MARK_ELEMENT, TIME_MARK_CREATOR, TIME_UNKNOWN = 0x0099, 0x01, "TELEREAD", "UNKNOWN"
 _REQUEST_TAGS = {"ScheduledProcedureStepID": 0x00400009, "RequestedProcedureID": 0x00401001}
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -269,6 +271,8 @@ def plain_time(value: str) -> str:
 
 def _acquired_at(ascii_value: Callable[[str], str], zone: tzinfo) -> datetime | None:
     """The best moment the object names, in UTC. Offset in the value, else (0008,0201), else the site's zone."""
+    if ascii_value("TimeMarkCreator") == TIME_MARK_CREATOR and ascii_value("TimeMark") == TIME_UNKNOWN:
+        return None
     default = _offset(ascii_value("TimezoneOffsetFromUTC")) or zone
     if (moment := parse_datetime(ascii_value("AcquisitionDateTime"), default)) is not None:
         return moment

@@ -17,6 +17,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, format_number_as_ds
 
+from pacs_bridge.extract import TIME_MARK_CREATOR, TIME_MARK_ELEMENT, TIME_MARK_GROUP, TIME_UNKNOWN
 from pacs_bridge.key_object import KEY_OBJECT_CLASS, TITLES
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -125,11 +126,14 @@ def ecg_waveform(
     character_set: str = "ISO_IR 192",
     series_number: int = 1,
     instance_number: int = 1,
+    is_time_known: bool = True,
 ) -> bytes:
     """A recording with its integers as they are: microvolts = sample * sensitivity + baseline, per channel.
 
     ``samples`` int16 (n_samples, n_leads); ``sensitivity_uv`` in µV per step and ``baseline_uv`` in µV, one per
     lead; ``acquired_at`` aware, in the site's zone; ``padding_value`` marks samples that were not recorded.
+    Acquisition DateTime is Type 1 (PS3.3 C.10.8): where nobody knows it, ``acquired_at`` is when the file came,
+    ``is_time_known`` is False, and the object says so, to people in an annotation and to us in a private element.
     12-lead where PS3.3 A.34.3.4 allows, else general or ambulatory ECG. Raises ObjectError.
     """
     n_samples, n_leads = _checked_shape(samples, sensitivity_uv, baseline_uv, leads)
@@ -141,6 +145,8 @@ def ecg_waveform(
     dataset.AcquisitionDateTime = acquired_at.strftime("%Y%m%d%H%M%S.%f%z")
     dataset.TimezoneOffsetFromUTC = acquired_at.strftime("%z")
     dataset.AcquisitionContextSequence = []
+    if not is_time_known:
+        _say_time_unknown(dataset)
     filters = {"FilterLowFrequency": filter_low_hz, "FilterHighFrequency": filter_high_hz,
                "NotchFilterFrequency": notch_hz}  # fmt: skip
     group = Dataset()
@@ -159,6 +165,15 @@ def ecg_waveform(
     group.add_new("WaveformData", "OW", np.ascontiguousarray(samples, dtype="<i2").tobytes())
     dataset.WaveformSequence = [group]
     return _file(dataset)
+
+
+def _say_time_unknown(dataset: Dataset) -> None:
+    note = Dataset()
+    note.ReferencedWaveformChannels = [1, 0]  # the whole group
+    note.UnformattedTextValue = "Recording time unknown; the time given is when the file was received"
+    dataset.WaveformAnnotationSequence = [note]
+    block = dataset.private_block(TIME_MARK_GROUP, TIME_MARK_CREATOR, create=True)
+    block.add_new(TIME_MARK_ELEMENT, "CS", TIME_UNKNOWN)
 
 
 def rejection_note(

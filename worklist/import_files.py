@@ -173,15 +173,16 @@ class Importer:
             spool.discard()
 
     def _waveform(self, ecg: UploadedEcg, header: Path) -> bytes:
-        """The record as an object; where the header has no time of recording, the file's own time stands in."""
+        """The record as an object; where the header has no time of recording, the object says that it is unknown."""
         written = datetime.fromtimestamp(header.stat().st_mtime, UTC).replace(microsecond=0)
-        acquired_at = (ecg.recording.acquired_at or written).astimezone(self._roof.settings.zone)
+        recorded_at = ecg.recording.acquired_at
         study_uid, series_uid, sop_uid = content_uids(ecg, self._site.code, self._patient_name, self._patient_id)
         study = StudyIdentity(
             study_instance_uid=study_uid, patient_name=self._patient_name, patient_id=self._patient_id or None,
-            started_at=acquired_at,
+            started_at=recorded_at.astimezone(self._roof.settings.zone) if recorded_at else None,
         )  # fmt: skip
-        return waveform_object(ecg, study, acquired_at, (series_uid, sop_uid))
+        received_at = written.astimezone(self._roof.settings.zone)
+        return waveform_object(ecg, study, recorded_at, received_at, (series_uid, sop_uid))
 
     def _file(self, path: Path, spooled: Spooled, record: ObjectRecord | None, problem: Problem | None) -> Taken:
         key = self._roof.blobs.adopt(spooled.path, spooled.digest)

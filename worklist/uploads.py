@@ -1,7 +1,7 @@
 """ECG files brought by a person become objects on the same road as a modality's. [app]"""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from blake3 import blake3
@@ -85,6 +85,9 @@ class UploadDesk:
             # A WFDB record says nothing of who it is: without a name nobody could be told the result.
             raise Refused("field_missing", field="patient_name")
         now = self.roof.now().astimezone(self.roof.settings.zone)
+        recorded_at = ecg.recording.acquired_at or _moment(fields.get("recorded_at"), self.roof.settings.zone)
+        if recorded_at is not None and recorded_at > now:
+            raise Refused("recorded_in_future", field="recorded_at")
         accession = (order or {}).get("accession_number") or fields.get("accession_number", "")
         study_uid, series_uid, sop_uid = content_uids(
             ecg, actor.site_code, fields["patient_name"], fields.get("patient_id") or ""
@@ -92,10 +95,11 @@ class UploadDesk:
         identity = StudyIdentity(
             study_instance_uid=study_uid, patient_name=fields["patient_name"], accession_number=accession,
             patient_id=fields.get("patient_id") or None, patient_sex=fields.get("sex") or None,
-            patient_birth_date=_date(fields.get("birth_date")), started_at=ecg.recording.acquired_at or now,
+            patient_birth_date=_date(fields.get("birth_date")),
+            started_at=recorded_at.astimezone(now.tzinfo) if recorded_at else None,
             study_description="十二导联心电图" if len(ecg.recording.leads) >= 12 else "心电图",
         )  # fmt: skip
-        return waveform_object(ecg, identity, ecg.recording.acquired_at or now, (series_uid, sop_uid))
+        return waveform_object(ecg, identity, recorded_at, now, (series_uid, sop_uid))
 
     def _object(self, association_id: int, content: bytes) -> ReceivedObject:
         key = self.roof.blobs.put(content)
@@ -132,9 +136,12 @@ def content_uids(ecg: UploadedEcg, site_code: str, patient_name: str, patient_id
 
 
 def waveform_object(
-    ecg: UploadedEcg, identity: StudyIdentity, acquired_at: datetime, uids: tuple[str, str]
-) -> bytes:
+    ecg: UploadedEcg, identity: StudyIdentity, recorded_at: datetime | None, received_at: datetime,
+    uids: tuple[str, str],
+) -> bytes:  # fmt: skip
     """A WFDB record as a DICOM waveform object with the same integers. ``uids``: of series and instance.
+
+    ``recorded_at`` None: nobody knows; the object says so. ``received_at``: aware, in the site's zone.
 
     Raises EcgError("samples_too_wide"), ObjectError.
     """
@@ -147,10 +154,22 @@ def waveform_object(
     return ecg_waveform(
         digital.samples.astype("int16"), sensitivity_uv=digital.sensitivity_uv,
         baseline_uv=[-zero * step for zero, step in zip(digital.baseline, digital.sensitivity_uv, strict=True)],
-        sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, study=identity, acquired_at=acquired_at,
+        sampling_rate_hz=digital.sampling_rate_hz, leads=digital.leads, study=identity,
+        acquired_at=(recorded_at or received_at).astimezone(received_at.tzinfo), is_time_known=recorded_at is not None,
         sop_instance_uid=sop_uid, series_instance_uid=series_uid,
         padding_value=gaps.pop() if len(gaps) == 1 else None,
     )  # fmt: skip
+
+
+def _moment(text: str | None, zone: tzinfo) -> datetime | None:
+    """What a person typed, in the site's zone. Raises Refused("field_type")."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused("field_type", field="recorded_at") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _date(text: str | None) -> date | None:

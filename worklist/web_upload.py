@@ -12,12 +12,14 @@ from worklist.web_orders import own_site
 upload = Blueprint("upload", __name__)
 
 register_codes(
-    {"unknown_format": 415, "empty_upload": 422, "upload_quarantined": 422, "damaged_zip": 422, "too_many_files": 413}
+    {"unknown_format": 415, "empty_upload": 422, "upload_quarantined": 422, "damaged_zip": 422, "too_many_files": 413,
+     "recorded_in_future": 422}
 )
 
 FORM_FIELDS = {
     "site": 32, "patient_name": 64, "patient_id": 64, "sex": 1, "birth_date": 10, "complaint": 2000,
     "question": 2000, "priority": 16, "pathway": 16, "requesting_doctor": 64, "accession_number": 16,
+    "recorded_at": 32,  # when, where the file does not say it: ISO 8601, in the site's zone unless it has an offset
     # As in POST /api/orders: the patient as one JSON object; an upload is an ECG whatever these two say.
     "patient": 1000, "modality": 16, "body_part": 64,
 }  # fmt: skip

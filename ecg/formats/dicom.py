@@ -218,7 +218,14 @@ def _is_big_endian(dataset: Dataset) -> bool:
 
 
 def _acquired_at(dataset: Dataset, zone: tzinfo | None) -> datetime | None:
-    """Acquisition (else content) moment in UTC; None without a zone from file or caller, or when it is not a date."""
+    """Acquisition (else content) moment in UTC; None without a zone from file or caller, or when it is not a date.
+
+    Type 1 in the standard: an object made here of a file without a moment says in (0099,xx01) that it is unknown.
+    """
+    if (0x0099, 0x0010) in dataset and dataset[0x0099, 0x0010].value == "TELEREAD":
+        mark = dataset.get((0x0099, 0x1001))
+        if mark is not None and mark.value == "UNKNOWN":
+            return None
     text = str(dataset.get("AcquisitionDateTime") or "").strip()
     if not text and dataset.get("AcquisitionDate"):
         text = f"{dataset.AcquisitionDate}{dataset.get('AcquisitionTime') or ''}"

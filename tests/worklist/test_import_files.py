@@ -6,7 +6,6 @@ import shutil
 import warnings
 from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pydicom
 import pytest
 from sqlalchemy import func, select
 
+from ecg.formats.reader import read_upload
 from tests.conftest import Clock
 from tests.peers.data import shared_data
 from tests.worklist.county import make_county
@@ -190,11 +190,16 @@ def test_full_storage_stops_the_import_and_says_so(
     assert "No space left" in capsys.readouterr().err
 
 
-def test_the_files_time_stands_in_where_a_header_has_none(roof: Roof, tmp_path: Path) -> None:
+def test_where_a_header_has_no_time_the_recording_time_is_unknown(roof: Roof, tmp_path: Path) -> None:
     header = copy_record(tmp_path / "records")
     first, rest = header.read_text("utf-8").split("\n", 1)
     header.write_text(" ".join(first.split()[:4]) + "\n" + rest, "utf-8")
     os.utime(header, (1_700_000_000, 1_700_000_000))
     take(roof, header, "张三", "1")
     with roof.db.read() as session:
-        assert session.scalars(select(Study.acquired_at)).one() == datetime.fromtimestamp(1_700_000_000, UTC)
+        assert session.scalars(select(Study.acquired_at)).one() is None
+        stored = pydicom.dcmread(roof.blobs.path(session.scalars(select(Instance.blob_key)).one()))
+    # Type 1: the object gives the file's own moment, and says to every reader that it is not the recording's.
+    assert stored.AcquisitionDateTime.startswith("20231115061320")
+    assert "time unknown" in stored.WaveformAnnotationSequence[0].UnformattedTextValue
+    assert read_upload({"x": Path(str(stored.filename)).read_bytes()}, roof.settings.zone).ecgs[0].recording.acquired_at is None

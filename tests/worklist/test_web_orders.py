@@ -75,6 +75,37 @@ def test_an_upload_takes_the_patient_as_orders_do(call: Any, county: Township) -
     assert item["order"]["complaint"] == "胸痛 2 小时"
 
 
+def without_clock() -> list[tuple[io.BytesIO, str]]:
+    """The same record, its header cut after the number of samples: many devices write no time."""
+    files = []
+    for data, name in record():
+        content = data.read()
+        if name.endswith(".hea"):
+            first, rest = content.split(b"\n", 1)
+            content = b" ".join(first.split()[:4]) + b"\n" + rest
+        files.append((io.BytesIO(content), name))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("typed", "acquired_at"),
+    [("", None), ("2026-01-01T07:30", "2025-12-31T23:30:00+00:00"), ("2026-01-01T07:30:00+09:00", "2025-12-31T22:30:00+00:00")],
+)
+def test_the_moment_of_a_recording_is_the_typed_one_or_unknown(call: Any, typed: str, acquired_at: str | None) -> None:
+    data = {"file": without_clock(), "patient": json.dumps(PATIENT, ensure_ascii=False), "recorded_at": typed}
+    made = call("POST", "/api/ecg", data=data, content_type="multipart/form-data")
+    assert made.status_code == 201, made.get_json()
+    (item,) = call("GET", f"/api/worklist?study_instance_uid={made.get_json()['study_instance_uid']}").get_json()["items"]
+    assert item["acquired_at"] == acquired_at
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yesterday", "field_type"), ("2126-01-01T00:00", "recorded_in_future")])
+def test_a_moment_that_cannot_be_is_refused(call: Any, typed: str, code: str) -> None:
+    data = {"file": without_clock(), "patient": json.dumps(PATIENT, ensure_ascii=False), "recorded_at": typed}
+    refused = call("POST", "/api/ecg", data=data, content_type="multipart/form-data")
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (422, code)
+
+
 def test_a_record_uploaded_again_is_the_study_that_is_there(call: Any) -> None:
     patient = json.dumps(PATIENT, ensure_ascii=False)
     first = upload(call, patient=patient)

@@ -12,6 +12,7 @@ interface Drawn {
   width_mm: number;
   sampling_rate_hz: number;
   recorded_s: number;
+  acquired_at: string | null;
   shown_s: number;
   leads_not_shown: string[];
   derived_leads: string[];
@@ -121,7 +122,8 @@ export class EcgStage {
       `${drawn.sampling_rate_hz}\u00a0Hz`, t("page.reader.ecg_seconds", { shown: drawn.shown_s.toFixed(1), recorded: drawn.recorded_s.toFixed(1) }), drawn.device,
     ];
     const missing = drawn.leads_not_shown.length ? t("page.reader.ecg_not_shown", { leads: drawn.leads_not_shown.join(" ") }) : "";
-    return h("span", {}, parts.filter(Boolean).join(" · "), missing && " ", missing && h("b", { class: "amber" }, missing));
+    const noTime = drawn.acquired_at ? "" : t("page.reader.recording_time_unknown");
+    return h("span", {}, parts.filter(Boolean).join(" · "), noTime && " · ", noTime && h("b", { class: "amber" }, noTime), missing && " ", missing && h("b", { class: "amber" }, missing));
   }
 
   #scaleWords(): void {

@@ -46,7 +46,7 @@ export function showOrder(detail: Detail, changed: () => void): void {
     [t("ui.worklist.preview.doctor"), order.requesting_doctor || "—"],
     [t("ui.read.site"), siteName(detail.originating_site)],
     [t("page.reader.ordered_at"), moment(order.created_at)],
-    [t("page.reader.acquired_at"), detail.acquired_at ? moment(detail.acquired_at) : "—"],
+    [t("page.reader.acquired_at"), detail.acquired_at ? moment(detail.acquired_at) : detail.kind === "ecg" ? t("page.reader.recording_time_unknown") : "—"],
     [t("page.reader.received_at"), `${moment(detail.received_at)} · ${t("ui.images.n", { n: detail.n_instances })}`],
   ];
   fill(byId("pane-order"),

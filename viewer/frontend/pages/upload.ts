@@ -74,7 +74,7 @@ async function ask(files: readonly File[], page: UploadPage): Promise<void> {
     icon: "upload",
     size: "wide",
     consequence: t(isNamed ? "page.upload.consequence_dicom" : "page.upload.consequence"),
-    body: [fileList(files), !isNamed && field(t("page.upload.order"), choice), fields],
+    body: [fileList(files), !isNamed && field(t("page.upload.order"), choice), !isNamed && recordedAt(), fields],
     primary: {
       words: t("page.upload.send"),
       run: (given) => {
@@ -97,6 +97,12 @@ function fileList(files: readonly File[]): HTMLElement {
   return h("p", { class: "file-names" }, h("b", {}, names), more, h("span", { class: "tx2 nowrap" }, ` · ${bytes(total)}`));
 }
 
+/** Many WFDB headers carry no clock: whoever recorded it may know. */
+function recordedAt(): HTMLElement {
+  const input = h("input", { class: "input", type: "datetime-local", name: "recorded_at", id: "upload-recorded_at", step: 1 });
+  return h("div", {}, field(t("page.upload.recorded_at"), input), h("p", { class: "hint" }, t("page.upload.recorded_hint")));
+}
+
 function patientFields(draft: Readonly<Record<string, string>>, isRequired: boolean): HTMLElement[] {
   const input = (name: string, label: string, needed = false): HTMLElement =>
     field(label, h("input", { class: "input", name, value: draft[name] ?? "", maxlength: 64, autocomplete: "off", id: `upload-${name}` }), needed);
@@ -117,7 +123,8 @@ function patientFields(draft: Readonly<Record<string, string>>, isRequired: bool
 function formOf(files: readonly File[], given: FormData, orders: readonly OpenOrder[], isNamed: boolean): FormData {
   const form = new FormData();
   form.set("site", me().site);
-  for (const [name, value] of Object.entries(isNamed ? {} : valuesOf(given, orders))) if (value) form.set(name, value);
+  const recorded = String(given.get("recorded_at") ?? "");
+  for (const [name, value] of Object.entries(isNamed ? {} : { ...valuesOf(given, orders), recorded_at: recorded })) if (value) form.set(name, value);
   for (const file of files) form.append("file", file, file.name);
   return form;
 }
