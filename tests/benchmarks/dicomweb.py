@@ -24,7 +24,7 @@ from tests.peers.dcmtk import require
 from tests.peers.orthanc import running_orthanc
 from tests.peers.product import running_product, until
 
-ROUNDS, SECONDS, N_SLICES, N_STUDIES = 5, 3, 250, 30
+ROUNDS, SECONDS, N_SLICES, N_STUDIES = 5, 5, 250, 30
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 RAW = 'multipart/related; type="application/octet-stream"'
 KINDS = ("QIDO studies, limit=25", f"series metadata, {N_SLICES} slices", "raw CT frame (512 × 512, 16 bit)")
@@ -54,7 +54,7 @@ def requests_per_s(url: str, paths: list[str], headers: dict[str, str], work: Pa
     assert "Non-2xx" not in said and "Socket errors" not in said, said
     found = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert found, said
-    return float(found[1])
+    return max(float(found[1]), 1 / SECONDS)  # not one answer within the time: at most this many
 
 
 def load_of(url: str, study: str, series: str, headers: dict[str, str]) -> dict[str, list[str]]:
