@@ -18,7 +18,7 @@ from worklist.query_where import Where, is_visible
 from worklist.tables import Instance, Patient, Series, Study
 
 NARROW = 1000  # studies or patients that are looked at one by one
-_LOOKED_AT = 5 * NARROW  # patients of every site, to find those of one
+_LOOKED_AT = 2 * NARROW  # patients of every site, to find those of one
 _LAST_ROW = 2**31 - 1
 _OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 _PATIENT_COLUMNS = frozenset((*_OF_PATIENT, "PatientSex"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.benchmarks import document, pages
+from tests.benchmarks import document, pages, queries
 from tests.benchmarks.processes import cpu_share, pss_bytes, tree
 from tests.benchmarks.streams import measure_streams
 from tests.browser.chromium import ARGUMENTS, CHROMIUM
@@ -47,7 +47,7 @@ def main() -> int:
             _streams(product, work, add)
         _starts_and_idle(work, add)
     document.replace_section("bench", _table(rows))
-    return 0
+    return queries.main([])
 
 
 @contextmanager
