@@ -178,7 +178,7 @@ def _compare(roles: Roles, files: dict[str, Path], acknowledged: set[str], outco
 
 
 def _differences(roles: Roles, uid: str, key: str, sent: Path | None) -> Iterator[str]:
-    path = roles.data_dir / "blobs" / "objects" / key[:2] / key[2:4] / key
+    path = roles.data_dir / "blobs" / "objects" / key[:2] / key
     if sent is None or not path.is_file():
         yield f"row without {'a sent object' if sent is None else 'a file'}: {uid}"
         return
