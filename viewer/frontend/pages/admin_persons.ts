@@ -129,7 +129,7 @@ export function patientCard(patient: IndexedPatient, other?: IndexedPatient, ...
       ...fact(t("page.repair.sex"), sex(patient) ?? "", sex(other)),
       ...fact(t("page.repair.birth_date"), patient.birth_date ?? "", other && (other.birth_date ?? "")),
       h("dt", {}, t("page.repair.number")),
-      h("dd", { class: "mono" }, ...(patient.numbers.length ? patient.numbers.map((one) => h("div", {}, one.masked, " ", h("small", { class: one.is_valid ? "tx3" : "red" }, one.is_valid ? t(`page.person.${one.kind}`) : t("page.person.invalid")))) : [t("page.person.no_number")]))),
+      h("dd", {}, ...(patient.numbers.length ? patient.numbers.map((one) => h("div", {}, h("span", { class: "mono" }, one.masked), " ", h("small", { class: one.is_valid ? "tx3" : "red" }, one.is_valid ? t(`page.person.${one.kind}`) : t("page.person.invalid")))) : [t("page.person.no_number")]))),
     h("div", { class: "person-studies" }, ...(patient.studies.length ? patient.studies.map((one) => h("div", {}, `${fullDate(one.acquired_at)} ${modality(one.modality)} ${one.description}`)) : [t("page.person.studies_none")])),
     ...more);
 }

@@ -21,7 +21,7 @@ export const URGENCY: Readonly<Record<string, { priority: string; pathway: Pathw
   chest_pain: { priority: "stat", pathway: "chest_pain" },
   stroke: { priority: "stat", pathway: "stroke" },
 };
-const FIELDS = ["patient-name", "patient-id", "birth-date", "body-part", "complaint", "question", "requesting-doctor"] as const;
+const FIELDS = ["patient-name", "patient-id", "id-number", "birth-date", "body-part", "complaint", "question", "requesting-doctor"] as const;
 const REQUIRED = ["patient-name", "patient-id", "complaint"] as const;
 
 export interface OrderForm {
@@ -99,7 +99,7 @@ export function startOrderForm(registered: () => void): OrderForm {
     const { priority, pathway } = URGENCY[urgency.value] ?? { priority: "routine", pathway: null };
     return {
       site: me().site,
-      patient: { name: text("patient-name"), patient_id: text("patient-id"), sex: sex.value || null, birth_date: birth() },
+      patient: { name: text("patient-name"), patient_id: text("patient-id"), sex: sex.value || null, birth_date: birth(), id_number: text("id-number") || null },
       modality: modality.value,
       body_part: modality.value === "ECG" ? "" : byId<HTMLSelectElement>("body-part").value.toUpperCase(),
       complaint: text("complaint"), question: text("question"), priority, pathway, requesting_doctor: text("requesting-doctor"),
@@ -185,7 +185,7 @@ function check(): boolean {
 function showError(error: unknown): void {
   const place = byId("order-error");
   const named = error instanceof ApiError ? String(error.details["field"] ?? "") : "";
-  const id = { "patient.name": "patient-name", "patient.patient_id": "patient-id", "patient.birth_date": "birth-date", complaint: "complaint" }[named];
+  const id = { "patient.name": "patient-name", "patient.patient_id": "patient-id", "patient.birth_date": "birth-date", "patient.id_number": "id-number", complaint: "complaint" }[named];
   if (id) mark(id, words(error));
   fill(place, t("page.tech.order_failed"), " ", words(error));
   place.hidden = false;

@@ -1,0 +1,124 @@
+"""The person index and the repair page over HTTP: masked numbers, numbers in the body alone, what is told of errors."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from tests.peers.instances import write_instance
+from tests.peers.township import Township, township
+from tests.worklist.route_walk import call
+from tests.worklist.test_person_index import work
+from worklist.account_tables import Account
+from worklist.base.audit import AuditEvent
+from worklist.base.db import Database
+from worklist.person_tables import PatientNumber
+from worklist.session_service import open_session
+from worklist.webserver import build_web
+
+ID = "11010519491231002X"
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
+    with township(database, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def app(county: Township) -> Flask:
+    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
+    return made
+
+
+class Person:
+    def __init__(self, county: Township, app: Flask, username: str) -> None:
+        with county.roof.db.write() as session:
+            account = session.scalars(select(Account).where(Account.username == username)).one()
+            self._secret = open_session(session, account, kind="token", now=county.clock(), source="test").secret
+        self._client = app.test_client()
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        answer = self._client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {self._secret}"})
+        return answer.status_code, answer.get_json()
+
+
+def order(name: str, patient_id: str, number: str | None) -> dict[str, Any]:
+    return {
+        "patient": {"name": name, "patient_id": patient_id, "sex": "F", "birth_date": "1949-12-31", "id_number": number},
+        "modality": "CT", "complaint": "头痛",
+    }  # fmt: skip
+
+
+def test_a_typed_number_links_and_is_shown_masked(county: Township, app: Flask) -> None:
+    for username in ("tech", "tech2"):
+        status, _ = Person(county, app, username).ask("POST", "/api/orders", order("王芳", username, ID.lower()))
+        assert status == 201
+    work(county)
+    reviewer = Person(county, app, "reviewer")
+    status, found = reviewer.ask("GET", "/api/persons")
+    (person,) = found["persons"]
+    shown = [link["patient"]["numbers"] for link in person["links"]]
+    assert status == 200
+    assert shown == [[{"kind": "resident_id", "masked": "110***********002X", "is_valid": True}]] * 2
+    assert ID not in json.dumps(found)
+    status, by_number = reviewer.ask("POST", "/api/persons/search", {"number": "110105 19491231 002x"})
+    assert {row["site"]["code"] for row in by_number["patients"]} == {"QINGSHAN", "BAISHUI"}
+    assert reviewer.ask("POST", "/api/persons/search", {"number": "110105194912310046"})[1] == {"patients": []}
+    status, _ = reviewer.ask("POST", f"/api/persons/links/{person['links'][1]['link_id']}/undo", {"reason": "核实不是"})
+    assert status == 200 and reviewer.ask("GET", "/api/persons")[1] == {"persons": []}
+    with county.roof.db.read() as session:
+        assert ID not in str([row.details for row in session.scalars(select(AuditEvent))])
+
+
+@pytest.mark.parametrize("number", ["110105194912310021", "123", "无"])
+def test_a_mistyped_number_is_refused_without_repeating_it(county: Township, app: Flask, number: str) -> None:
+    status, answer = Person(county, app, "tech").ask("POST", "/api/orders", order("王芳", "1", number))
+    assert (status, answer["error"]["code"], answer["error"]["details"]["field"]) == (
+        422, "id_number_invalid", "patient.id_number",
+    )  # fmt: skip
+    assert number not in json.dumps(answer, ensure_ascii=False)
+    with county.roof.db.read() as session:
+        assert session.scalars(select(PatientNumber)).all() == []
+
+
+def test_a_patient_id_that_is_an_id_number_is_shown_masked(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    county.receive(write_instance(folder, side=8, PatientID=ID, PatientBirthDate="19491231", PatientSex="F"), "QS_CT")
+    _, listed = Person(county, app, "radiologist").ask("GET", "/api/worklist")
+    assert listed["items"][0]["patient"]["patient_id"] == "110***********002X"
+
+
+def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    for name, number in (("钱守义", "1"), ("王芳", "2")):
+        county.receive(write_instance(folder, side=8, PatientName=f"={name}", PatientID=number), "QS_CT")
+    admin = Person(county, app, "admin")
+
+    def find(text: str) -> Any:
+        uid = admin.ask("POST", "/api/repair/search", {"q": text})[1]["studies"][0]["study_instance_uid"]
+        return admin.ask("GET", f"/api/repair/studies/{uid}")[1]
+
+    wrong, right = find("钱守义"), find("wangfang")
+    at = f"/api/repair/studies/{wrong['study_instance_uid']}"
+    status, made = admin.ask("POST", f"{at}/move", {"to_patient_pk": right["patient"]["patient_pk"], "reason": "选错"})
+    assert status == 200
+    moved = admin.ask("GET", at)[1]
+    assert (moved["name"], moved["corrections"]["PatientID"], moved["repairs"][0]["from_name"]) == ("王芳", "2", "钱守义")
+    assert admin.ask("POST", f"{at}/reject", {"code": "113001", "reason": "体动"}) == (200, {"n_instances": 1})
+    hidden = admin.ask("GET", at)[1]
+    assert (hidden["n_instances"], hidden["thumbnails"], hidden["rejections"][0]["code"]) == (0, [], "113001")
+    note = hidden["rejections"][0]["rejection_id"]
+    assert admin.ask("POST", f"/api/repair/rejections/{note}/undo", {"reason": "认可"})[0] == 200
+    assert admin.ask("POST", f"/api/repair/repairs/{made['repair_id']}/undo", {"reason": "没错"})[0] == 200
+    back = admin.ask("GET", at)[1]
+    assert (back["name"], back["n_instances"], back["corrections"], back["repairs"]) == ("钱守义", 1, {}, [])
+    status, answer = admin.ask("POST", f"{at}/move", {"to_patient_pk": wrong["patient"]["patient_pk"], "reason": "x"})
+    assert (status, answer["error"]["code"]) == (422, "same_patient")
+    assert call(app.test_client(), "GET", at, "nobody").status_code == 401
