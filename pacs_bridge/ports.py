@@ -1,7 +1,11 @@
-"""What the DICOM side asks of whoever keeps the index: who a peer is, and where a stored object goes. [domain]"""
+"""What the DICOM side asks of others: who a peer is, where a stored object goes, what an archive can do. [domain]"""
 
+import errno
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 from pacs_bridge.records import ObjectRecord, Problem
 
@@ -67,4 +71,79 @@ class Inbox(Protocol):
 
     def receive(self, received: ReceivedObject) -> int:
         """File the object and commit; returns the DIMSE status. 0x0000 only after the commit, 0xA700 on no space."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArchivedObject:
+    """One stored file, as it is named here and there. ``digest``: BLAKE3; ``md5``: what archives compare by, hex."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    digest: str
+    md5: str
+    size_bytes: int
+
+
+class ArchiveFailure(OSError):
+    """An archive did not do what was asked: for whoever reads, a file that cannot be read just now.
+
+    ``code``: archive_unreachable, archive_refused (the access or the object), archive_missing (it has no such
+    object) or archive_differs (what it has under these UIDs are other bytes).
+    """
+
+    params: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(errno.EIO, code)
+        self.code, self.detail = code, detail
+
+
+class Archive(Protocol):
+    """Keeps copies of stored files, bit for bit, and gives them back. Nothing here deletes.
+
+    Safe for many threads at once; every method may raise ArchiveFailure.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its address without credentials: under this name the index remembers what it holds."""
+        ...
+
+    def store(self, path: Path, archived: ArchivedObject) -> None:
+        """Copy the file there. On return the archive has said, after the copy, that it holds these very bytes."""
+        ...
+
+    def retrieve(self, archived: ArchivedObject) -> Iterator[bytes]:
+        """Its bytes, in pieces; the reader compares the digest."""
+        ...
+
+    def has(self, archived: ArchivedObject) -> bool:
+        """Whether it holds the object, as far as it can say without sending it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An object that came to an archive; ``key`` is its name there, ``source_ae`` who sent it ("" where unknown)."""
+
+    key: str
+    sop_instance_uid: str
+    source_ae: str
+    md5: str
+
+
+@runtime_checkable
+class FollowedArchive(Archive, Protocol):
+    """An archive that others fill too, and that tells what came."""
+
+    def arrivals(self, since: int, limit: int) -> tuple[list[Arrival], int]:
+        """What came after that position, oldest first, and the position behind it."""
+        ...
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of an arrival, in pieces."""
         ...

@@ -43,6 +43,7 @@ THIRD_PARTY = {
     "pynetdicom": {"adapter"}, "imagecodecs": {"adapter"}, "PIL": {"adapter"}, "wfdb": {"adapter"},
     "typst": {"adapter"}, "segno": {"adapter"}, "fontTools": {"adapter"}, "pylopdf_fonts_zh_cn": {"adapter"},
     "pyhanko": {"adapter"}, "pyhanko_certvalidator": {"adapter"}, "rich": {"app"},
+    "httpx": {"adapter"}, "pyorthanc": {"adapter"},
 }  # fmt: skip
 # What of the standard library reaches outside a value: the clock, chance, the network, processes, files.
 STANDARD = {

@@ -18,7 +18,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pacs_bridge import scu
+from pacs_bridge.archives import check_archive
 from pacs_bridge.blobs import write_durable
+from pacs_bridge.ports import ArchivedObject, ArchiveFailure
+from worklist import archive_store
 from worklist.account_tables import Account, SigningKey
 from worklist.admin_service import check_ae_title
 from worklist.base import outbox
@@ -33,12 +36,14 @@ from worklist.tables import Site
 EXPIRES_SOON = timedelta(days=30)
 LEAST_FREE_BYTES = 2 << 30
 AUTHORITY_FILES = ("ca.crt", "ca.key", "ca.crl", "tsa.crt", "tsa.key")
+_NOTHING = ArchivedObject("2.25.0", "2.25.0", "2.25.0", "0" * 64, "0" * 32, 0)  # asked for to hear an answer
 PEER_TIMEOUTS = scu.Timeouts(connect_s=4.0, negotiation_s=4.0, response_s=6.0)
 
 
 def settings_findings(settings: Settings) -> Iterator[Finding]:
     """Values that cannot be used, and a server that may not be bound so."""
-    for read in ("http_port_number", "dicom_port_number", "demo_return_port_number"):
+    numbers = ("http_port_number", "dicom_port_number", "demo_return_port_number")
+    for read in (*numbers, "archive_site_codes", "cache_bytes_number"):
         try:
             getattr(settings, read)
         except ConfigError as error:
@@ -53,6 +58,8 @@ def settings_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("ae_title", {"value": settings.ae_title})
     if settings.blob_url != "file:":
         yield Finding("blob_url", {"value": settings.blob_url})
+    if not check_archive(settings.archive):
+        yield Finding("archive_url")
     if settings.behind_proxy not in ("0", "1"):
         yield Finding("behind_proxy", {"value": settings.behind_proxy})
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -231,3 +238,17 @@ def peer_findings(roof: Roof) -> Iterator[Finding]:
             if found.outcome != "accepted":
                 peer = f"{site.return_ae_title}@{site.return_host}:{site.return_port}"
                 yield Finding("peer", {"site": site.code, "peer": peer, "outcome": found.outcome})
+
+
+def archive_findings(roof: Roof) -> Iterator[Finding]:
+    """Whether the archive answers, and what it holds that is not ours."""
+    if roof.archive is None:
+        return
+    try:
+        roof.archive.has(_NOTHING)
+    except ArchiveFailure as failure:
+        yield Finding("archive_failing", {"archive": roof.archive.name, "cause": f"{failure.code} {failure.detail}"})
+    with roof.db.read() as session:
+        uids = archive_store.differing(session, roof.archive.name)
+    if uids:
+        yield Finding("archive_differs", {"archive": roof.archive.name, "n": len(uids), "uid": uids[0]})

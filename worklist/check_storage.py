@@ -12,9 +12,11 @@ import pydicom
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pacs_bridge.cached_blobs import local_path
 from pacs_bridge.compare import same_content
 from reports.tables import Preparation, Report
-from worklist import orphan_service, store
+from worklist import archive_store, orphan_service, store
+from worklist.archive_tables import STORED
 from worklist.orphan_service import Orphan
 from worklist.roof import Roof
 from worklist.tables import Instance, Quarantine
@@ -45,16 +47,16 @@ def storage_findings(roof: Roof, *, deep: bool, progress: Callable[[int, int], N
     stored = set(roof.blobs.keys())
     named: set[str] = set()
     with roof.db.read() as session:
-        for kind, uid, key, size_bytes in _rows(session):
+        for kind, uid, key, size_bytes in rows_with_files(session):
             named.add(key)
             yield from _row_findings(roof, kind, uid, key, size_bytes)
-    yield from _orphan_findings(roof, sorted(stored - named))
+    yield from orphan_findings(roof, sorted(stored - named))
     yield from _derived_findings(roof, named)
     if deep:
         yield from _damaged(roof, sorted(stored & named), progress)
 
 
-def _rows(session: Session) -> Iterator[tuple[str, str, str, int | None]]:
+def rows_with_files(session: Session) -> Iterator[tuple[str, str, str, int | None]]:
     """(kind, UID or number, blob key, size) of every row that names an object."""
     queries: tuple[tuple[str, Any], ...] = (
         ("instance", select(Instance.sop_instance_uid, Instance.blob_key, Instance.size_bytes)),
@@ -69,15 +71,26 @@ def _rows(session: Session) -> Iterator[tuple[str, str, str, int | None]]:
 
 def _row_findings(roof: Roof, kind: str, uid: str, key: str, size_bytes: int | None) -> Iterator[Finding]:
     try:
-        found = roof.blobs.path(key).stat().st_size
+        found = local_path(roof.blobs, key).stat().st_size
     except (OSError, ValueError):
-        yield Finding("row_without_file", {"kind": kind, "uid": uid, "key": key})
+        if not is_in_archive(roof, key):
+            yield Finding("row_without_file", {"kind": kind, "uid": uid, "key": key})
         return
     if size_bytes is not None and found != size_bytes:
-        yield Finding("file_damaged", {"key": key, "path": str(roof.blobs.path(key))})
+        yield Finding("file_damaged", {"key": key, "path": str(local_path(roof.blobs, key))})
 
 
-def _orphan_findings(roof: Roof, keys: list[str]) -> Iterator[Finding]:
+def is_in_archive(roof: Roof, key: str) -> bool:
+    """Whether the configured archive has confirmed that it holds this file, which was let go here."""
+    if roof.archive is None:
+        return False
+    with roof.db.read() as session:
+        found = archive_store.archived_object(session, roof.archive.name, key)
+    return found is not None and found[1] == STORED
+
+
+def orphan_findings(roof: Roof, keys: list[str]) -> Iterator[Finding]:
+    """Files that no row names, mended: kept aside, or removed where nobody needs them."""
     counts = {"kept": 0, "removed": 0, "equal": 0, "young": 0}
     settled_before = None if not roof.blobs.has_other_runs() else roof.now() - SETTLED_AFTER
     for key in keys:

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from pacs_bridge.archives import without_credentials
 from worklist import check_machine
 from worklist.base import seal
 from worklist.base.config import ConfigError, Settings
@@ -60,6 +61,8 @@ def _look_inside(roof: Roof, report: "_Report", *, audit_chain: bool, deep: bool
         report.tell("storage", found)
     report.tell("work", check_machine.work_findings(roof))
     report.tell("peers", check_machine.peer_findings(roof))
+    if roof.archive is not None:
+        report.tell("archive", check_machine.archive_findings(roof))
     if audit_chain:
         report.tell("audit", _audit_findings(roof))
 
@@ -136,6 +139,8 @@ def _show(settings: Settings) -> None:
 def _masked(name: str, value: str) -> str:
     if name in _SECRETS and value:
         return "***"
+    if name == "archive":
+        return without_credentials(value)
     if name == "database_url" and value:
         try:
             return make_url(value).render_as_string(hide_password=True)

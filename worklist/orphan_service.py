@@ -26,7 +26,7 @@ class Orphan:
     sop_instance_uid: str | None
 
 
-def keep_aside(session: Session, orphan: Orphan, now: datetime) -> bool:
+def keep_aside(session: Session, orphan: Orphan, now: datetime, reason: str = REASON) -> bool:
     """Put an orphan into quarantine; False where a row names it by now. Its site is its sender's, where known."""
     if _is_named(session, orphan.blob_key):
         return False
@@ -36,16 +36,16 @@ def keep_aside(session: Session, orphan: Orphan, now: datetime) -> bool:
     site_id, site_code = (row[0], row[1]) if row else (None, "")
     session.add(
         Quarantine(
-            received_at=now, site_id=site_id, association_id=None, source=orphan.source or "?", reason=REASON,
+            received_at=now, site_id=site_id, association_id=None, source=orphan.source or "?", reason=reason,
             details={}, blob_key=orphan.blob_key, digest=orphan.blob_key, size_bytes=orphan.size_bytes,
             sop_instance_uid=orphan.sop_instance_uid, study_id=None,
         )
     )  # fmt: skip
     audit.record(
         session, now=now, actor="system", role="", site=site_code, act="object.quarantine", object_type="instance",
-        object_uid=orphan.sop_instance_uid or "?", result=REASON,
+        object_uid=orphan.sop_instance_uid or "?", result=reason,
     )  # fmt: skip
-    audit.emit(session, "quarantined", now=now, site_id=site_id, reason=REASON)
+    audit.emit(session, "quarantined", now=now, site_id=site_id, reason=reason)
     return True
 
 

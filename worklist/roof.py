@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from pacs_bridge.archives import open_archive
 from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.cached_blobs import CachedBlobs
+from pacs_bridge.ports import Archive
+from worklist.archive_fetch import fetch_from
 from worklist.base.config import ConfigError, Settings
 from worklist.base.db import Database
 from worklist.migrations.metadata import metadata
@@ -27,6 +31,7 @@ class Roof:
     db: Database
     blobs: FileBlobs
     now: Callable[[], datetime] = clock
+    archive: Archive | None = None  # None: our own store is all there is
 
     @property
     def keys_dir(self) -> Path:
@@ -34,6 +39,8 @@ class Roof:
 
     def close(self) -> None:
         self.blobs.close()
+        if self.archive is not None:
+            self.archive.close()
         self.db.dispose()
 
 
@@ -43,10 +50,17 @@ def run_name(role: str) -> str:
 
 
 def open_roof(settings: Settings) -> Roof:
-    """Open the data directory (0700) and the database. Raises ConfigError for a blob URL of a kind we do not have."""
+    """Open the data directory (0700) and the database. Raises ConfigError for an address that we cannot use."""
     if settings.blob_url != "file:":
         raise ConfigError(f"TELEREAD_BLOB_URL={settings.blob_url}: 只支持 file: / only file: is supported")
     metadata()  # every table is known from here on: foreign keys cross the packages
     os.umask(0o077)
     settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Roof(settings, Database(settings.resolved_database_url), FileBlobs(settings.data_path / "blobs"))
+    db, folder = Database(settings.resolved_database_url), settings.data_path / "blobs"
+    try:
+        archive = open_archive(settings.archive)
+    except ValueError:
+        raise ConfigError("TELEREAD_ARCHIVE: 地址无法使用 / is no address of an archive") from None
+    if archive is None:
+        return Roof(settings, db, FileBlobs(folder))
+    return Roof(settings, db, CachedBlobs(folder, fetch_from(db, archive, clock), clock), archive=archive)

@@ -38,7 +38,8 @@ _STATUS_BY_CODE: dict[str, int] = {
     "not_found": 404, "method_not_allowed": 405,
     "conflict": 409, "username_taken": 409,
     "too_large": 413, "locked": 423, "too_many_requests": 429,
-    "database_busy": 503, "storage_full": 503, "internal": 500, "bad_request": 400,
+    "database_busy": 503, "storage_full": 507, "internal": 500, "bad_request": 400,
+    "archive_unreachable": 503, "archive_refused": 503, "archive_missing": 503, "archive_differs": 503,
 }  # fmt: skip
 _CODE_BY_STATUS = {
     400: "bad_request", 401: "not_logged_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",

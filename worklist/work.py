@@ -17,6 +17,7 @@ from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
 from worklist import commitment_work, settle_service
+from worklist.archive_work import COPIES_AT_ONCE, archive_handlers
 from worklist.base import audit, outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
@@ -165,11 +166,13 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
         Tick("seal", TICKS_S["seal"], lambda now: seal(roof.db, now)),
         Tick("forget", TICKS_S["forget"], forget),
     ]
+    archive, archive_ticks = archive_handlers(roof)
     return Worker(
         roof.db,
         {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
-         "commitment": partial(commitment_work.tell, roof)},
-        roof.now, ticks=ticks, n_threads=6, limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2},
+         "commitment": partial(commitment_work.tell, roof), **archive},
+        roof.now, ticks=ticks + archive_ticks, n_threads=6,
+        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "archive": COPIES_AT_ONCE},
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,10 +42,15 @@ class Orthanc:
     def is_up(self) -> bool:
         try:
             return bool(self.get("/system"))
+        except urllib.error.HTTPError:
+            return True  # it has accounts and asks for one
         except OSError:
             if self.process.poll() is not None:
                 raise AssertionError((self.folder / "log").read_text("utf-8", "replace")[-2000:]) from None
             return False
+
+
+DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
 @contextlib.contextmanager

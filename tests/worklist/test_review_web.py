@@ -143,7 +143,7 @@ def test_a_full_disk_is_told_as_such(county: Township, app: Flask, monkeypatch: 
     status, said = technician(
         "POST", "/api/ecg", data={"file": (io.BytesIO(sample.read_bytes()), "a.dcm")}, content_type="multipart/form-data"
     )
-    assert (status, said["error"]["code"]) == (503, "storage_full")
+    assert (status, said["error"]["code"]) == (507, "storage_full")
 
 
 def test_two_files_of_one_name_are_refused_rather_than_one_lost(county: Township, app: Flask) -> None:

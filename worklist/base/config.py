@@ -25,6 +25,9 @@ class Settings:
     data_dir: str = setting("TELEREAD_DATA_DIR", "./var", "where files, keys and the SQLite database live")
     database_url: str = setting("TELEREAD_DATABASE_URL", "", "SQLAlchemy URL; empty: SQLite in the data dir")
     blob_url: str = setting("TELEREAD_BLOB_URL", "file:", "where objects are kept; file: is the data dir")
+    archive: str = setting("TELEREAD_ARCHIVE", "local:", "local:[PATH], orthanc+http(s)://… or dicomweb+http(s)://…")
+    archive_sites: str = setting("TELEREAD_ARCHIVE_SITES", "", "whose an archive's arrivals are: AE=SITE,…,*=SITE")
+    cache_bytes: str = setting("TELEREAD_CACHE_BYTES", "", "bytes of archived files kept here too; empty: all")
     http_host: str = setting("TELEREAD_HTTP_HOST", "127.0.0.1", "address the web server binds")
     http_port: str = setting("TELEREAD_HTTP_PORT", "8080", "port the web server binds")
     public_url: str = setting("TELEREAD_PUBLIC_URL", "", "address printed in QR codes; empty: from host and port")
@@ -90,6 +93,22 @@ class Settings:
     @property
     def demo_return_port_number(self) -> int:
         return _port("TELEREAD_DEMO_RETURN_PORT", self.demo_return_port)
+
+    @property
+    def archive_site_codes(self) -> dict[str, str]:
+        """Site code by AE title; "*" stands for every other."""
+        pairs = [pair.partition("=") for pair in self.archive_sites.split(",") if pair.strip()]
+        if any(not (sign and ae_title.strip() and code.strip()) for ae_title, sign, code in pairs):
+            raise ConfigError(f"TELEREAD_ARCHIVE_SITES={self.archive_sites!r}: AE=SITE,…,*=SITE")
+        return {ae_title.strip(): code.strip() for ae_title, _, code in pairs}
+
+    @property
+    def cache_bytes_number(self) -> int | None:
+        if not self.cache_bytes:
+            return None
+        if not self.cache_bytes.isdecimal():
+            raise ConfigError(f"TELEREAD_CACHE_BYTES={self.cache_bytes!r}: 须为字节数 / must be a number of bytes")
+        return int(self.cache_bytes)
 
     @property
     def has_tls(self) -> bool:
