@@ -34,11 +34,12 @@ from worklist.roof import Roof, run_name
 from worklist.session_service import find_session
 from worklist.tables import Study
 from worklist.uploads import UploadDesk
+from worklist.ups import place_of
 from worklist.web import WebServices, common_headers, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
-from worklist.web_commitments import commitments
 from worklist.web_auth import SESSION_COOKIE
+from worklist.web_commitments import commitments
 from worklist.web_devices import devices
 from worklist.web_dicomweb import dicomweb_adapters, short_way
 from worklist.web_orders import orders
@@ -51,8 +52,8 @@ from worklist.web_upload import upload
 from worklist.web_worklist import worklist
 
 BLUEPRINTS = (
-    worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, commitments, statistics, dicomweb,
-    persons, repair,
+    worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, commitments, statistics,
+    dicomweb, persons, repair,
 )  # fmt: skip
 SHORT_WAY = "teleread_short_way"  # in the application's extensions, for the ASGI side
 
@@ -78,6 +79,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "vault": partial(open_vault, roof.keys_dir), "signed_statuses": report_store.signed_statuses,
         "forget_preparations": report_store.forget_preparations,
         "reject_instances": partial(reject_instances, roof),
+        "ups_place": partial(place_of, roof),
         **admin_adapters(roof), **dicomweb_adapters(roof, inbox, memory),
     }  # fmt: skip
     app = create_web(
