@@ -117,9 +117,9 @@ def plan(level: str, keys: Mapping[str, str], options: Options = BASELINE, *, to
         if attribute is None or not attribute.is_matched or LEVELS.index(level_of(path)) > LEVELS.index(level):
             unmatched.append(path)
             continue
-        matches[path] = _match(path, text, options)
+        matches[path] = match_of(path, text, options)
     if options.combined_moments:
-        _combine(matches)
+        matches = with_moments(matches)
     return Query(level, tuple(matches.items()), tuple(unmatched))
 
 
@@ -131,7 +131,8 @@ def _need_unique_keys(level: str, keys: Mapping[str, str], top: str) -> None:
             raise BadKey(UNIQUE[upper])
 
 
-def _match(path: str, text: str, options: Options) -> Match:
+def match_of(path: str, text: str, options: Options) -> Match:
+    """What a key's text asks for, by the value representation of its attribute. Raises BadKey."""
     vr = dictionary_VR(path.rsplit(".", maxsplit=1)[-1])
     if vr in _NO_WILDCARDS and _WILDCARD.search(text):
         raise BadKey(path)
@@ -201,11 +202,13 @@ def _exactly(time: str) -> str:
     return whole + ("." + "0" * 6 if "." not in whole else "0" * (6 - len(whole.partition(".")[2])))
 
 
-def _combine(matches: dict[str, Match]) -> None:
+def with_moments(given: Mapping[str, Match]) -> dict[str, Match]:
     """Where both a date and its time are asked for and the date is a range: one range of moments."""
+    matches = dict(given)
     for date_path in [path for path in matches if path.endswith("Date")]:
         time_path = date_path.removesuffix("Date") + "Time"
         days, times = matches[date_path], matches.get(time_path)
         if isinstance(days, Between) and isinstance(times, Between) and days.low != days.high:
             del matches[time_path]
             matches[date_path] = Moments(time_path, (days.low, times.low), (days.high, times.high))
+    return matches

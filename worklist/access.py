@@ -29,6 +29,7 @@ class Act(StrEnum):
     ECG_UPLOAD = "ecg.upload"
     WORKITEM_CLAIM = "workitem.claim"
     WORKITEM_REASSIGN = "workitem.reassign"
+    STUDY_RELEASE = "study.release"  # go on without images that a device lists
     WORKITEM_RETAKE = "workitem.retake"  # return a study whose images do not do
     REPORT_READ = "report.read"
     REPORT_WRITE = "report.write"
@@ -53,11 +54,15 @@ _SEES_STUDIES = _EVERYONE | {
     Act.EVENTS_STREAM, Act.WORKLIST_READ, Act.STUDY_READ, Act.STUDY_VIEW_IMAGES, Act.ORDER_READ, Act.DELIVERY_READ,
 }  # fmt: skip
 _DRAFTS = _SEES_STUDIES | {Act.WORKITEM_CLAIM, Act.REPORT_READ, Act.REPORT_WRITE}
-_READS = _DRAFTS | {Act.REPORT_SIGN, Act.WORKITEM_REASSIGN, Act.WORKITEM_RETAKE, Act.ORDER_MATCH, Act.BREAK_GLASS_USE}
+_READS = _DRAFTS | {
+    Act.REPORT_SIGN, Act.WORKITEM_REASSIGN, Act.WORKITEM_RETAKE, Act.ORDER_MATCH, Act.BREAK_GLASS_USE,
+    Act.STUDY_RELEASE,
+}  # fmt: skip
 
 # The table. An act that does not stand here for a role is refused.
 ACTS_BY_ROLE: Mapping[str, frozenset[Act]] = {
-    "technician": _SEES_STUDIES | {Act.ORDER_CREATE, Act.ORDER_MATCH, Act.ECG_UPLOAD, Act.STUDY_STORE},
+    "technician": _SEES_STUDIES
+    | {Act.ORDER_CREATE, Act.ORDER_MATCH, Act.ECG_UPLOAD, Act.STUDY_STORE, Act.STUDY_RELEASE},
     "reader": _READS,
     "reviewer": _READS | {Act.REPORT_VERIFY, Act.PERSON_LINK},
     "trainee": _DRAFTS,  # writes, but never publishes: neither signs nor verifies

@@ -26,6 +26,7 @@ from reports.certificate import DoctorKey, open_authority
 from worklist.account_service import create_account, hash_password
 from worklist.account_tables import Account, SigningKey
 from worklist.base.config import Settings
+from worklist.device_service import MODALITY_SERVICES
 from worklist.roof import Roof, clock, open_roof
 from worklist.start import migrate_all
 from worklist.tables import Device, Site
@@ -99,7 +100,7 @@ def make_county(roof: Roof, authority: KeyMaker | None = None) -> bool:
         session.add_all(
             Device(
                 ae_title=ae, site_id=sites[site].id, modality=modality, name=name, quiet_time_s=quiet_s,
-                address_range="127.0.0.0/8", services=["echo", "store"], fallback_character_set="GB18030",
+                address_range="127.0.0.0/8", services=list(MODALITY_SERVICES), fallback_character_set="GB18030",
             )
             for ae, site, modality, name, quiet_s in DEVICES
         )  # fmt: skip

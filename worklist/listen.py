@@ -8,6 +8,7 @@ from pacs_bridge.listener import Listener, Sockets
 from pacs_bridge.provider import Provider
 from pacs_bridge.tls_context import ServerTls, TlsFiles
 from reports.store import signed_statuses
+from worklist.acquisition_work import acquisition_providers
 from worklist.base.config import ConfigError, Settings
 from worklist.commitment_work import commitment_provider
 from worklist.find import find_provider

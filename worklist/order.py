@@ -22,16 +22,29 @@ class OrderFacts:
     patient_name: str
     modality: str
     day: date
+    study_instance_uid: str | None = None  # of the order: what a device was told to give its images
+
+
+class Acquisition(StrEnum):
+    """How far the device is with an order."""
+
+    REQUESTED = "requested"
+    FETCHED = "fetched"  # a device was told it in its worklist
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    DISCONTINUED = "discontinued"
 
 
 def match(order: OrderFacts, study: OrderFacts) -> Match:
     """How an order and a study of the same site match.
 
-    The accession number decides, unless the person differs: then someone mistyped one of them, and a
-    person has to look. Without it, the same patient ID, modality and day is a suggestion.
+    The Study Instance UID that the device was told decides, or the accession number, unless the person differs:
+    then someone mistyped one of them, and a person has to look. Without it, the same patient ID, modality and day
+    is a suggestion.
     """
     same_person = order.patient_id == study.patient_id or order.patient_id is None or study.patient_id is None
-    if order.accession_number and order.accession_number == study.accession_number:
+    is_its_study = order.study_instance_uid is not None and order.study_instance_uid == study.study_instance_uid
+    if is_its_study or (order.accession_number and order.accession_number == study.accession_number):
         return Match.CERTAIN if same_person else Match.SUGGESTED
     same = order.patient_id == study.patient_id and order.modality == study.modality and order.day == study.day
     return Match.SUGGESTED if order.patient_id and same else Match.NONE

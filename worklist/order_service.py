@@ -94,7 +94,7 @@ def create_order(session: Session, actor: Actor, request: OrderRequest, *, zone:
         patient_pk=patient.id, modality=request.modality, body_part=request.body_part, complaint=request.complaint,
         question=request.question, priority=request.priority, pathway=request.pathway,
         requesting_doctor=request.requesting_doctor, made_from_object=False, created_by=actor.account_id,
-        created_at=now,
+        created_at=now, study_instance_uid=new_uid(),
     )  # fmt: skip
     session.add(order)
     session.flush()

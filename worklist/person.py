@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from datetime import date
 
 # A name is read character by character: the phrase dictionary only costs 45 MB in every process.
@@ -18,6 +19,15 @@ SURNAMES = {
     "繁": "po", "员": "yun", "牟": "mu", "秘": "bi", "折": "she", "隗": "wei", "祭": "zhai", "尉迟": "yu chi",
     "万俟": "mo qi", "长孙": "zhang sun", "华": "hua", "那": "na", "宁": "ning", "燕": "yan", "应": "ying",
 }  # fmt: skip
+# Surnames of two characters beyond those above: a name on a modality is surname^given.
+COMPOUND_SURNAMES = frozenset((
+    "欧阳", "上官", "司马", "司徒", "司空", "诸葛", "夏侯", "皇甫", "东方", "公孙", "令狐", "慕容", "宇文", "端木",
+    "独孤", "南宫", "闻人", "轩辕", "钟离", "濮阳", "淳于", "申屠", "太史", "鲜于", "呼延", "赫连", "澹台", "百里",
+    "尉迟", "万俟", "长孙", "单于",
+))  # fmt: skip
+# Characters of names that pypinyin does not know.
+RARE = {"𠮷": "ji"}
+_LONGEST_GROUP = 64  # characters, PS3.5 6.2
 
 
 def identity_key(
@@ -54,6 +64,42 @@ def name_alphabetic(name_sent: str) -> str:
     return name_sent.split("=", maxsplit=1)[0].strip(" ^").casefold()[:256]
 
 
+def spelled(text: str) -> str:
+    """Pinyin of whatever it is; a character that has none goes by its code point, so that nothing is lost."""
+    letters = [letter for letter in unicodedata.normalize("NFKC", name_pinyin(text)) if letter.isalnum()]
+    return "".join(letter if letter.isascii() else f"U{ord(letter):X}" for letter in letters)
+
+
+def name_to_send(name: str) -> str:
+    """A name as DICOM writes it: Zhao^Yan=赵^䶮; each group at most 64 characters, and none of them cut to nothing.
+
+    A name in Latin letters is one group: its last word stays where it was typed.
+    """
+    text = name.replace("^", " ").replace("=", " ").replace("\\", " ").strip()
+    if not text or text.isascii():
+        return text[:_LONGEST_GROUP]
+    family, given = _family_and_given(text)
+    first = " ".join(_capital(spelled(part)) for part in family.split("·"))
+    alphabetic = f"{first}^{_capital(spelled(given))}".rstrip("^")
+    if len(alphabetic) > _LONGEST_GROUP:  # a whole name in initials says more than the half of one
+        alphabetic = f"{_capital(spelled(family))}^{name_initials(given).upper()}"[:_LONGEST_GROUP]
+    ideographic = f"{family}^{given}".rstrip("^")
+    return f"{alphabetic}={ideographic if len(ideographic) <= _LONGEST_GROUP else text[:_LONGEST_GROUP]}"
+
+
+def _family_and_given(text: str) -> tuple[str, str]:
+    """A Chinese name in its two parts; every other one is a family name alone, as its bearer writes it."""
+    joined = "".join(text.split())
+    if "·" in joined or any(letter.isascii() for letter in joined):
+        return text, ""
+    length = 2 if joined[:2] in COMPOUND_SURNAMES and len(joined) > 2 else 1
+    return joined[:length], joined[length:]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _parted(name: str) -> tuple[str, str]:
     """A surname of the table, and what follows; ("", name) for every other name."""
     for length in (2, 1):
@@ -63,11 +109,11 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _keep(text: str) -> str:
-    return "".join(character for character in text if character.isalnum())
+    return "".join(RARE.get(character, character) for character in text if character.isalnum())
 
 
 def _first_letters(text: str) -> str:
-    words = text.replace("^", " ").replace("=", " ").split()
+    words = "".join(RARE.get(character, character) for character in text).replace("^", " ").replace("=", " ").split()
     return "".join(word[0] for word in words if word[0].isalnum())
 
 

@@ -5,7 +5,7 @@ Everything here happens in the caller's transaction; the sender is told "safe" o
 is filed must be added there, or be a reason to come here (a test compares the rows of both).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,7 +15,18 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
-from worklist import person_service, rejection_service, repair_service, repair_store, retake_service, store, triage
+from worklist import (
+    acquisition_store,
+    mpps_service,
+    person_service,
+    rejection_service,
+    repair_service,
+    repair_store,
+    retake_service,
+    sent_form,
+    store,
+    triage,
+)
 from worklist.addendum_service import addendum_for_signer
 from worklist.base import audit, outbox
 from worklist.order import Match, OrderFacts, match
@@ -80,6 +91,7 @@ def file_object(
         problem = received.problem
         reason = problem.code if problem else "not_dicom"
         return quarantine(session, sender, received, reason, now, details=dict(problem.params) if problem else {})
+    record = sent_form.as_ordered(session, sender.site_id, record)
     existing = store.instance_by_uid(session, record.sop_instance_uid)
     if existing is not None:
         return _received_again(session, sender, received, existing, same_content, now)
@@ -230,6 +242,7 @@ def _new_study(
     )  # fmt: skip
     session.add(workitem)
     session.flush()
+    mpps_service.take_up(session, study, order, now)
     retake = retake_service.awaited(session, order_uid=order.order_uid)
     if retake is not None and retake.study_id != study.id:
         retake_service.follow(session, retake, study, now)
@@ -249,11 +262,13 @@ def _order_for(session: Session, study: Study, patient: Patient, zone: ZoneInfo,
     """The order a new study belongs to; made from the object where none certainly matches (无申请单)."""
     facts = OrderFacts(
         study.accession_number, patient.patient_id, patient.name, study.modality,
-        (study.acquired_at or study.received_at).astimezone(zone).date(),
+        (study.acquired_at or study.received_at).astimezone(zone).date(), study.study_instance_uid,
     )  # fmt: skip
-    for order, person in store.open_orders_of_site(session, study.site_id, now - MATCH_WINDOW):
+    for order, person in _orders_in_question(session, study, now):
         day = order.created_at.astimezone(zone).date()
-        theirs = OrderFacts(order.accession_number, person.patient_id, person.name, order.modality, day)
+        theirs = OrderFacts(
+            order.accession_number, person.patient_id, person.name, order.modality, day, order.study_instance_uid
+        )
         found = match(theirs, facts)
         if found is Match.CERTAIN:
             store.forget_suggestion(session, order.order_uid)
@@ -271,6 +286,15 @@ def _order_for(session: Session, study: Study, patient: Patient, zone: ZoneInfo,
     session.add(order)
     session.flush()
     return order
+
+
+def _orders_in_question(session: Session, study: Study, now: datetime) -> Iterator[tuple[Order, Patient]]:
+    """First the one that the study names, however old it is, then what still waits for images."""
+    uid, number = study.study_instance_uid, study.accession_number
+    named = acquisition_store.order_named(session, study.site_id, uid, number)
+    if named is not None and not acquisition_store.has_usable_study(session, named.order_uid):
+        yield named, session.get_one(Patient, named.patient_pk)
+    yield from store.open_orders_of_site(session, study.site_id, now - MATCH_WINDOW)
 
 
 def _add_instance(

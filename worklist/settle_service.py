@@ -1,57 +1,88 @@
 """Associations begin and end; a study that nothing more is coming for turns READY. [service]"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
-from worklist import store
+from worklist import completeness_service, store
 from worklist.base import audit
-from worklist.study import InputReadiness, ready_evidence
+from worklist.study import InputReadiness, Ready, Waits, weigh
 from worklist.tables import Association, Study, StudyAssociation
 
+# What waits for something that may not come for hours is weighed anew this often, and whenever anything came.
+AGAIN_AFTER = timedelta(seconds=10)
+REOPENED_BY_A_LIST = ("none", "draft", "returned")
 
-def _turn_ready(session: Session, study: Study, now: datetime) -> bool:
-    """Turn a study READY where nothing more is to be expected; True when it did."""
-    evidence = ready_evidence(
-        n_instances=study.n_instances,
-        last_received_at=study.last_received_at,
-        quiet_time_s=study.quiet_time_s,
-        open_associations=store.open_association_count(session, study.id),
-        now=now,
-    )
-    if evidence is None:
+
+def _is_due(study: Study, now: datetime) -> bool:
+    """Whether weighing a study may change anything: its device is quiet, and it was not weighed just now."""
+    if now < study.last_received_at + timedelta(seconds=study.quiet_time_s):
         return False
+    if study.weighed_at is None or study.weighed_at <= study.last_received_at:
+        return True
+    return now >= study.weighed_at + AGAIN_AFTER
+
+
+def _weigh(session: Session, study: Study, now: datetime) -> str | None:
+    """Write down what speaks for and against completeness; the kind of event to tell, None where nothing changed."""
+    evidence = completeness_service.gather(session, study)
+    verdict = weigh(evidence, now)
+    if verdict in (Waits.ASSOCIATION, Waits.QUIET_TIME) and not evidence.steps:
+        return None  # the usual course of things, seen several times a second
+    is_ready = isinstance(verdict, Ready)
+    values: dict[str, Any] = {
+        "ready_evidence": evidence.as_json(verdict), "n_missing": evidence.n_missing,
+        "weighed_at": now if verdict in (Waits.STEP, Waits.MISSING) else None,
+    }  # fmt: skip
+    if is_ready:
+        values |= {"input_readiness": InputReadiness.READY, "ready_at": now}
+    before = study.n_missing or 0, (study.ready_evidence or {}).get("waits_for")
     changed = session.execute(
         update(Study)
         .where(Study.id == study.id, Study.input_readiness == InputReadiness.INCOMPLETE)
         .where(Study.n_instances == study.n_instances)
-        .values(input_readiness=InputReadiness.READY, ready_at=now, ready_evidence=evidence.as_json())
+        .values(**values)
     )
-    return bool(changed.rowcount == 1)  # type: ignore[attr-defined]
-
-
-def _tell_ready(session: Session, study: Study, now: datetime) -> None:
-    audit.emit(session, "ready", now=now, site_id=study.site_id, study_id=study.id, n_instances=study.n_instances)
+    if changed.rowcount != 1:  # type: ignore[attr-defined]
+        return None
+    if is_ready:
+        return "ready"
+    return "evidence" if before != (evidence.n_missing, verdict) else None
 
 
 def _settle_all(session: Session, studies: Sequence[Study], now: datetime) -> int:
     """First every row, in order of id, then every event: nobody holds the order of events and waits for a row."""
-    turned = [study for study in studies if _turn_ready(session, study, now)]
-    for study in turned:
-        _tell_ready(session, study, now)
-    return len(turned)
+    told = [(study, kind) for study in studies if (kind := _weigh(session, study, now)) is not None]
+    for study, kind in told:
+        audit.emit(session, kind, now=now, site_id=study.site_id, study_id=study.id, n_instances=study.n_instances)
+    return sum(kind == "ready" for _, kind in told)
 
 
-def anything_incomplete(session: Session) -> bool:
-    """Whether any study may still get objects: asked several times a second, so it must be cheap."""
-    return bool(store.incomplete_studies(session))
+def weigh_again(session: Session, studies: Sequence[Study], now: datetime) -> None:
+    """A device has said something about these studies, in order of id.
+
+    What it lists and is not here opens a study again that passed for complete, as long as nobody has signed it.
+    """
+    for study in studies:
+        if study.input_readiness == InputReadiness.READY and study.report_status in REOPENED_BY_A_LIST:
+            if not completeness_service.gather(session, study).n_missing:
+                continue
+            study.input_readiness = InputReadiness.INCOMPLETE
+            session.flush()
+    _settle_all(session, [study for study in studies if study.input_readiness == InputReadiness.INCOMPLETE], now)
+
+
+def anything_due(session: Session, now: datetime) -> bool:
+    """Whether any study may be complete now: asked several times a second, so it must be cheap."""
+    return any(_is_due(study, now) for study in store.incomplete_studies(session))
 
 
 def settle_due(session: Session, now: datetime) -> int:
     """Turn every study READY that is due; how many were."""
-    return _settle_all(session, store.incomplete_studies(session), now)
+    return _settle_all(session, [one for one in store.incomplete_studies(session) if _is_due(one, now)], now)
 
 
 def open_association(

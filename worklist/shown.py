@@ -23,6 +23,10 @@ def order_json(order: Order, patient: Patient, on: date) -> dict[str, Any]:
         "requesting_doctor": order.requesting_doctor,
         "made_from_object": order.made_from_object,
         "created_at": order.created_at.isoformat(),
+        "acquisition": {
+            "state": order.acquisition, "at": order.acquisition_at.isoformat() if order.acquisition_at else None,
+            "device": order.acquisition_device, "reason": order.acquisition_reason,
+        },
         "patient": patient_json(patient, on),
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from worklist.person_store import same_person
 from worklist.tables import (
@@ -83,9 +83,15 @@ def incomplete_studies(session: Session) -> Sequence[Study]:
 
 
 def _has_usable_study() -> ColumnElement[bool]:
-    """Whether an order has a study that was not returned for a retake."""
-    returned = exists().where(Workitem.study_id == Study.id, Workitem.retake_reason.is_not(None))
-    return exists().where(Study.order_uid == Order.order_uid, ~returned)
+    """Whether an order has a study that does not wait for a retake."""
+    return exists().where(Study.order_uid == Order.order_uid, ~awaits_retake())
+
+
+def awaits_retake() -> ColumnElement[bool]:
+    """Whether a study was returned for a retake that no new images have answered yet."""
+    later = aliased(Workitem)
+    answered = exists().where(later.replaces == Workitem.workitem_uid)
+    return exists().where(Workitem.study_id == Study.id, Workitem.retake_reason.is_not(None), ~answered)
 
 
 def open_orders_of_site(session: Session, site_id: int, since: datetime) -> Sequence[tuple[Order, Patient]]:

@@ -152,7 +152,7 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
 
     def settle(now: datetime) -> None:
         with roof.db.read() as session:
-            if not settle_service.anything_incomplete(session):
+            if not settle_service.anything_due(session, now):
                 return
         with roof.db.write() as session:
             settle_service.settle_due(session, now)

@@ -7,7 +7,7 @@ import pytest
 from worklist import triage
 from worklist.order import Match, OrderFacts, accession_number, match
 from worklist.person import age_text, identity_key, name_initials, name_pinyin
-from worklist.study import modality_of, ready_evidence
+from worklist.study import Evidence, Ready, StepEvidence, Waits, modality_of, weigh
 
 NOW = datetime(2026, 11, 18, 6, 18, tzinfo=UTC)
 DAY = date(2026, 11, 18)
@@ -93,13 +93,34 @@ def test_age(born: date | None, expected: tuple[int, str] | None) -> None:
     assert age_text(born, DAY) == expected
 
 
-def test_a_study_is_ready_when_associations_are_closed_and_quiet_time_has_passed() -> None:
-    common = {"n_instances": 28, "last_received_at": NOW, "quiet_time_s": 20}
-    assert ready_evidence(**common, open_associations=0, now=NOW + timedelta(seconds=19)) is None  # type: ignore[arg-type]
-    assert ready_evidence(**common, open_associations=1, now=NOW + timedelta(seconds=60)) is None  # type: ignore[arg-type]
-    found = ready_evidence(**common, open_associations=0, now=NOW + timedelta(seconds=20))  # type: ignore[arg-type]
-    assert found is not None and found.n_instances == 28
-    assert ready_evidence(n_instances=0, last_received_at=NOW, quiet_time_s=0, open_associations=0, now=NOW) is None
+def seen(n_instances: int = 28, **values: object) -> Evidence:
+    common: dict[str, object] = {"last_received_at": NOW, "quiet_time_s": 20, "open_associations": 0}
+    return Evidence(n_instances=n_instances, **common | values)  # type: ignore[arg-type]
+
+
+DONE = StepEvidence("COMPLETED", 28, 0)
+BUSY = StepEvidence("IN PROGRESS", 0, 0)
+STOPPED = StepEvidence("DISCONTINUED", 5, 0, "113501")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "after_s", "verdict"),
+    [
+        (seen(), 19, Waits.QUIET_TIME), (seen(open_associations=1), 60, Waits.ASSOCIATION),
+        (seen(0), 60, Waits.ASSOCIATION), (seen(), 20, Ready.QUIET), (seen(n_committed=28), 20, Ready.COMMITMENT),
+        (seen(steps=(DONE,)), 0, Ready.LISTED), (seen(steps=(DONE,), open_associations=1), 0, Waits.ASSOCIATION),
+        (seen(steps=(DONE, BUSY)), 60, Waits.STEP), (seen(steps=(BUSY,)), 1799, Waits.STEP),
+        (seen(steps=(BUSY,)), 1800, Ready.QUIET), (seen(steps=(STOPPED,)), 0, Ready.LISTED),
+        (seen(steps=(StepEvidence("COMPLETED", 0, 0),)), 19, Waits.QUIET_TIME),
+        (seen(steps=(StepEvidence("COMPLETED", 29, 1),), n_missing=1), 19, Waits.QUIET_TIME),
+        (seen(steps=(StepEvidence("COMPLETED", 29, 1),), n_missing=1), 86400, Waits.MISSING),
+        (seen(n_committed=29, n_missing=1), 86400, Waits.MISSING),
+        (seen(steps=(DONE,), released_at=NOW), 1, Ready.RELEASED), (seen(released_at=NOW), 20, Ready.RELEASED),
+    ],
+)  # fmt: skip
+def test_what_speaks_for_completeness_is_weighed(evidence: Evidence, after_s: int, verdict: Waits | Ready) -> None:
+    assert weigh(evidence, NOW + timedelta(seconds=after_s)) == verdict
+    assert evidence.as_json(verdict)["kind" if isinstance(verdict, Ready) else "waits_for"] == verdict
 
 
 def test_modalities_as_the_list_groups_them() -> None:
