@@ -34,6 +34,7 @@ def providers(roof: Roof) -> tuple[Provider, ...]:
         find_provider(roof),
         *retrieve_providers(roof),
         commitment_provider(roof),
+        *acquisition_providers(roof),
     )
 
 
