@@ -1,6 +1,6 @@
 """What the documents say about the code, written from the code: ``python -m tests.docs``.
 
-``docs/states.md``, ``docs/api.md`` and ``docs/commands.md`` whole; in README.md what stands between markers.
+``docs/states.md``, ``docs/api.md``, ``docs/commands.md`` and ``docs/dicom-conformance.md`` whole; in README.md what stands between markers.
 ``tests/test_docs.py`` fails when a file says something else than this.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 from flask import Flask
 
 from reports import delivery, report
+from tests import conformance
 from worklist import commitment, workitem
 from worklist.__main__ import _parser
 from worklist.access import ACTS_BY_ROLE
@@ -228,6 +229,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "states.md": states_md(),
         ROOT / "docs" / "api.md": api_md(),
         ROOT / "docs" / "commands.md": commands_md(),
+        ROOT / "docs" / "dicom-conformance.md": conformance.statement(web_app()),
         readme: between(readme.read_text("utf-8"), "settings", settings_table()),
     }
 
