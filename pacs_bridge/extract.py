@@ -25,7 +25,8 @@ _TAGS = {
     "SeriesNumber": 0x00200011, "InstanceNumber": 0x00200013, "ReferringPhysicianName": 0x00080090,
     "StudyID": 0x00200010, "PerformedProcedureStepStartDate": 0x00400244,
     "PerformedProcedureStepStartTime": 0x00400245, "RequestAttributesSequence": 0x00400275,
-    "TimeMarkCreator": 0x00990010, "TimeMark": 0x00991001, "NumberOfFrames": 0x00280008, "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100,
+    "TimeMarkCreator": 0x00990010, "TimeMark": 0x00991001,
+    "NumberOfFrames": 0x00280008, "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100,
 }  # fmt: skip
 _WANTED = frozenset(_TAGS.values())
 _ROWS, _COLUMNS, _PIXEL_DATA, _WAVEFORM_SEQUENCE = 0x00280010, 0x00280011, 0x7FE00010, 0x54000100

@@ -28,7 +28,7 @@ class Identifier:
 def identifiers(path: Path) -> list[Identifier]:
     """The identifiers of a Part 10 file in order, without repetitions; none where they cannot be read."""
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_TAGS, _RETIRED_OTHER_IDS])
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         found = list(_of(dataset))
     except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, EOFError, NotImplementedError):
         return []
