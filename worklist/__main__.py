@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--site", required=True, help="code of the site they come from")
     take.add_argument("--patient-name", default="", help="whose WFDB records these are: they do not say it themselves")
     take.add_argument("--patient-id", default="")
+    check = add("verify", _verify, "re-hash every stored file against the index, and repair what is lost")
+    check.add_argument("--repair-from", default="", metavar="AE@HOST:PORT", help="a PACS asked by C-GET, or `archive`")
+    check.add_argument("--json", action="store_true")
     ohif = add("ohif", _ohif, "the advanced viewer OHIF: `install` fetches its files from npm")
     ohif.add_argument("what", choices=["install"])
     ohif.add_argument("--from", dest="source", type=Path, metavar="TGZ", help="a file of it, where there is no network")
@@ -163,6 +166,12 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
     from worklist.checks import check_command  # noqa: PLC0415
 
     return check_command(settings, show=options.show, audit_chain=options.audit, deep=options.deep)
+
+
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
+    from worklist.verify_command import verify_command  # noqa: PLC0415
+
+    return verify_command(settings, repair_from=options.repair_from, as_json=options.json)
 
 
 def _tls(settings: Settings, options: argparse.Namespace) -> None:

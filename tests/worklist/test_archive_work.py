@@ -185,7 +185,7 @@ def filed(roof: Roof) -> dict[str, str]:
             .join(Study, Study.id == Series.study_id)
             .join(Site, Site.id == Study.site_id)
         )
-        return {uid: code for uid, code in rows}
+        return dict(rows.all())
 
 
 def test_what_others_bring_is_filed_by_its_sender(
