@@ -32,6 +32,7 @@ ADDENDUM = ("addendum", "99TELEREAD", "Addendum to a signed report")  # PS3.16 C
 UNSPECIFIED_REASON = ("110513", "DCM", "Discontinued for unspecified reason")
 CODE_OF_STEP = {"interpretation": INTERPRETATION, "verification": VERIFICATION, "addendum": ADDENDUM}
 PRIORITIES = {"stat": "HIGH", "asap": "HIGH", "urgent": "HIGH", "routine": "MEDIUM"}
+NO_TRANSACTION = "no Transaction UID was provided"
 WORKLIST_LABEL = "TELEREAD"
 ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 
@@ -76,7 +77,7 @@ class UpsRecord:
     reason_for_request: str = ""
     requesting_physician: str = ""
     organization: str = ""
-    scheduled_performer: tuple[str, str] | None = None  # username, name
+    scheduled_performer: tuple[str, str] | None = None  # user name, name
     actual_performer: tuple[str, str] | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -213,8 +214,8 @@ def _input(record: UpsRecord, series: SeriesReference) -> Attributes:
 
 def _performer(who: tuple[str, str], record: UpsRecord) -> Attributes:
     found: Attributes = {}
-    put(found, "HumanPerformerCodeSequence", code((who[0][:16], "99TELEREAD", who[1][:64])))
-    put(found, "HumanPerformerName", f"={who[1]}" if not who[1].isascii() else who[1])
+    put(found, "HumanPerformerCodeSequence", code((who[0][:16], "99TELEREAD", who[0])))
+    put(found, "HumanPerformerName", who[1])
     put(found, "HumanPerformerOrganization", record.organization[:64])
     return found
 
@@ -244,7 +245,7 @@ def _put_request(found: Attributes, record: UpsRecord) -> None:
     put(request, "RequestedProcedureDescription", record.requested_procedure[:64])
     put(request, "RequestedProcedureCodeSequence")
     put(request, "ReasonForTheRequestedProcedure", record.reason_for_request[:64])
-    put(request, "RequestingPhysician", f"={record.requesting_physician}" if record.requesting_physician else "")
+    put(request, "RequestingPhysician", record.requesting_physician)
     put(found, "ReferencedRequestSequence", request)
     if record.replaces:
         replaced: Attributes = {}

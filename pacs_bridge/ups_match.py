@@ -65,14 +65,14 @@ def _pattern(wild: str) -> re.Pattern[str]:
 
 
 def _name_matches(held: Any, want: Any) -> bool:
-    """Any group against any group, without regard to case, width and accents of Latin letters."""
+    """Any group against any group, without regard to case, width and how the parts are parted."""
     groups = list(held.values()) if isinstance(held, dict) else [str(held)]
     wishes = list(want.values()) if isinstance(want, dict) else [str(want)]
     return any(_pattern(_folded(wish)).fullmatch(_folded(group)) for wish in wishes for group in groups if wish)
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold().rstrip("^ ")
+    return unicodedata.normalize("NFKC", name).casefold().replace("^", "").replace(" ", "")
 
 
 def _within(held: str, wish: str) -> bool:

@@ -14,6 +14,8 @@ from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from worklist.events import EventsApp
+from worklist.ups_socket import PREFIX as SUBSCRIBERS
+from worklist.ups_socket import SubscriberSockets
 from worklist.web_errors import sentence
 from worklist.web_files import FILE_HEADER, SEGMENTS, SEGMENTS_KEY, FileRange, Segment, length_of
 
@@ -37,19 +39,20 @@ ShortWay = Callable[[str, Any], tuple[list[tuple[bytes, bytes]], Sequence[Segmen
 
 def build_asgi(
     flask_app: Flask, events: EventsApp, *, file_root: Path, n_threads: int = N_THREADS,
-    short_way: ShortWay | None = None,
+    short_way: ShortWay | None = None, sockets: SubscriberSockets | None = None,
 ) -> "WebApp":  # fmt: skip
     """The application for granian. Files are sent only from below ``file_root``."""
-    return WebApp(flask_app, events, file_root.resolve(), n_threads, short_way)
+    return WebApp(flask_app, events, file_root.resolve(), n_threads, short_way, sockets)
 
 
 class WebApp:
     """Sends each request where it belongs."""
 
     def __init__(
-        self, flask_app: Flask, events: EventsApp, file_root: Path, n_threads: int, short_way: ShortWay | None
-    ) -> None:
-        self.events = events
+        self, flask_app: Flask, events: EventsApp, file_root: Path, n_threads: int, short_way: ShortWay | None,
+        sockets: SubscriberSockets | None,
+    ) -> None:  # fmt: skip
+        self.events, self.sockets = events, sockets
         self.short_way = short_way
         self.pages = WSGIMiddleware(flask_app, workers=n_threads)  # type: ignore[arg-type]
         self.file_root = file_root
@@ -59,6 +62,8 @@ class WebApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket" and self.sockets is not None and scope["path"].startswith(SUBSCRIBERS):
+            await self.sockets(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["path"] == "/api/events":
@@ -120,6 +125,8 @@ class WebApp:
     async def close(self) -> None:
         """End streams and threads; requests that run are not waited for here."""
         await self.events.close()
+        if self.sockets is not None:
+            await self.sockets.close()
         self.pages.executor.shutdown(wait=False, cancel_futures=True)
         self.file_threads.shutdown(wait=False, cancel_futures=True)
 

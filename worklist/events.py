@@ -52,7 +52,7 @@ class EventsApp:
         self.heartbeat_s = heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
+        headers = headers_of(scope)
         if scope["method"] != "GET":
             return await _refuse(send, headers, "method_not_allowed")
         if len(self.hub.streams) >= MAX_STREAMS:
@@ -154,7 +154,7 @@ async def _refuse(send: Send, headers: Mapping[str, str], code: str) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def headers_of(scope: Scope) -> dict[str, str]:
     """Lower-case names; a cookie header sent in parts (RFC 9113 8.2.3) is one again."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:

@@ -18,6 +18,7 @@ from worklist.migrations.metadata import metadata
 from worklist.ready import tell_ready
 from worklist.retrieve import retrieve_providers
 from worklist.roof import Roof, open_roof, run_name
+from worklist.ups import ups_provider
 
 
 def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
@@ -34,6 +35,7 @@ def providers(roof: Roof) -> tuple[Provider, ...]:
         find_provider(roof),
         *retrieve_providers(roof),
         commitment_provider(roof),
+        ups_provider(roof),
         *acquisition_providers(roof),
     )
 

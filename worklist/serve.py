@@ -74,7 +74,7 @@ def _server(app: Callable[..., Any], settings: Settings, port: int) -> Server:
         port=port,
         interface=Interfaces.ASGI,
         http=HTTPModes.auto,
-        websockets=False,
+        websockets=True,
         backlog=1024,
         runtime_blocking_threads=4,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=MAX_HEADER_BYTES * 4),

@@ -96,6 +96,7 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     from worklist.ohif import ohif_beside  # noqa: PLC0415
     from worklist.roof import open_roof  # noqa: PLC0415
     from worklist.serve import serve  # noqa: PLC0415
+    from worklist.ups_socket import SubscriberSockets  # noqa: PLC0415
     from worklist.webserver import SHORT_WAY, authenticate, build_web, describe, visible  # noqa: PLC0415
 
     roof = open_roof(settings)
@@ -103,7 +104,10 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     Thread(target=pool.warm_up, daemon=True).start()
     flask_app = build_web(roof, pool)
     events = EventsApp(roof.db, partial(authenticate, roof), partial(describe, settings.zone), visible)
-    app = build_asgi(flask_app, events, file_root=roof.blobs.root, short_way=flask_app.extensions[SHORT_WAY])
+    app = build_asgi(
+        flask_app, events, file_root=roof.blobs.root, short_way=flask_app.extensions[SHORT_WAY],
+        sockets=SubscriberSockets(roof.db, partial(authenticate, roof), roof.now),
+    )  # fmt: skip
 
     def close() -> None:
         pool.close()

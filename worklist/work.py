@@ -27,6 +27,7 @@ from worklist.ready import tell_ready
 from worklist.retry import GiveUp, Retry, code_of, next_attempt
 from worklist.roof import Roof
 from worklist.tables import Instance, Order, Patient, Series, Site, Study
+from worklist.ups import ups_handlers
 from worklist.worker import Tick, Worker
 
 # The peer says never: sending the same again changes nothing (PS3.4 B.2.3; research: reports.md section 6).
@@ -167,12 +168,14 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
         Tick("forget", TICKS_S["forget"], forget),
     ]
     archive, archive_ticks = archive_handlers(roof)
+    steps, steps_ticks = ups_handlers(roof)
     return Worker(
         roof.db,
         {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
-         "commitment": partial(commitment_work.tell, roof), **archive},
-        roof.now, ticks=ticks + archive_ticks, n_threads=6,
-        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "archive": COPIES_AT_ONCE},
+         "commitment": partial(commitment_work.tell, roof), **archive, **steps},
+        roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6,
+        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "archive": COPIES_AT_ONCE,
+                **dict.fromkeys(steps, 2)},
     )  # fmt: skip
 
 

@@ -46,8 +46,12 @@ def workitem_in_sight(
     return row[0], row[1]
 
 
-def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> str:
+def claim(
+    session: Session, actor: Actor, workitem_uid: str, now: datetime, *, transaction_uid: str | None = None
+) -> str:
     """Take the work; the new Transaction UID (PS3.4 CC.2.1). The holder claiming again gets the same one.
+
+    ``transaction_uid``: the one that a performer by UPS brings.
 
     Raises Refused: "already_claimed" (holder=name), "workitem_ended" (state), "own_report" (a doctor does
     not verify their own report), "stale", "forbidden" where the step asks for another role or the study for
@@ -58,7 +62,7 @@ def claim(session: Session, actor: Actor, workitem_uid: str, now: datetime) -> s
     if workitem.state == WorkitemState.IN_PROGRESS and workitem.actual_performer == actor.account_id:
         return workitem.transaction_uid or ""
     _refuse_unless_free(session, workitem)
-    transaction_uid = new_uid()
+    transaction_uid = transaction_uid or new_uid()
     won = session.execute(
         update(Workitem)
         .where(Workitem.workitem_uid == workitem_uid, Workitem.state == WorkitemState.SCHEDULED)

@@ -1,0 +1,60 @@
+"""UPS events told to other application entities, by associations of ours (PS3.4 CC.2.4). [adapter]"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydicom.uid import UID
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import build_context
+
+from pacs_bridge.find_identifier import Spell
+from pacs_bridge.retrieval import EXPLICIT, IMPLICIT
+from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts, associate, end
+from pacs_bridge.ups import EVENT, PUSH, Attributes
+from pacs_bridge.ups_dataset import to_dataset
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event report."""
+
+    number: int
+    workitem_uid: str
+    event_type: int
+    information: Attributes
+
+
+def tell_events(
+    events: Iterable[Event], host: str, port: int, *, called_ae: str, calling_ae: str, term: str, spell: Spell,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+) -> tuple[list[int], str]:  # fmt: skip
+    """N-EVENT-REPORTs in order on one association, we in the SCP role; (numbers that arrived, outcome).
+
+    ``outcome``: accepted when all have; else how it ended. Any answer is an arrival: the peer has heard, and its
+    refusal of one event says nothing of the next. Never raises for the peer.
+    """
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid, role.scu_role, role.scp_role = UID(EVENT), False, True
+    association, failure = associate(
+        host, port, called_ae, calling_ae, [build_context(EVENT, [EXPLICIT, IMPLICIT])], timeouts, negotiation=[role]
+    )
+    if association is None:
+        return [], failure[0]
+    told: list[int] = []
+    is_done = False
+    try:
+        for event in events:
+            answer, _ = association.send_n_event_report(
+                to_dataset(event.information, term, spell), event.event_type, UID(PUSH), UID(event.workitem_uid),
+                msg_id=event.number % 0xFFFF or 1, meta_uid=UID(EVENT),
+            )  # fmt: skip
+            if answer.get("Status") is None:
+                break
+            told.append(event.number)
+        else:
+            is_done = True
+    except (RuntimeError, ValueError):
+        return told, "refused"
+    finally:
+        outcome = end(association)
+    return told, "accepted" if is_done else outcome

@@ -1,0 +1,242 @@
+"""Reading work and tasks of others as UPS attributes: looked up, searched, never wider than a sight. [store]"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session, aliased
+
+from pacs_bridge.ups import (
+    CODE_OF_STEP,
+    Attributes,
+    SeriesReference,
+    UpsRecord,
+    attributes_of,
+    items,
+    put,
+    tag,
+    text,
+    values,
+)
+from pacs_bridge.ups_match import matches
+from worklist.account_tables import Account
+from worklist.person import name_to_send
+from worklist.tables import Instance, Order, Patient, Series, Site, Study, Workitem
+from worklist.ups_tables import UpsExtra, UpsTask
+
+Assigned, Claimed = aliased(Account), aliased(Account)
+PAGE = 200
+_LABELS = {"interpretation": "Read", "verification": "Verify", "addendum": "Addendum"}
+# The signed document of reading work: report UID to series and instance of what was sent to the site.
+Outputs = Callable[[Session, Collection[str]], Mapping[str, tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What every UPS of ours says of us."""
+
+    ae_title: str
+    url: str
+    zone: tzinfo
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What somebody sees: conditions on Study and on UpsTask."""
+
+    studies: ColumnElement[bool]
+    tasks: ColumnElement[bool]
+
+
+def _rows_query() -> Any:
+    return (
+        select(Workitem, Study, Patient, Site, Order, Assigned, Claimed)
+        .join(Study, Study.id == Workitem.study_id)
+        .join(Patient, Patient.id == Study.patient_pk)
+        .join(Site, Site.id == Study.site_id)
+        .join(Order, Order.order_uid == Study.order_uid)
+        .outerjoin(Assigned, Assigned.id == Workitem.scheduled_performer)
+        .outerjoin(Claimed, Claimed.id == Workitem.actual_performer)
+    )
+
+
+def reading_work(
+    session: Session, place: Place, uids: Collection[str], where: ColumnElement[bool], *, has_input: bool = True
+) -> dict[str, Attributes]:
+    """Attributes by workitem, of what ``where`` lets through."""
+    rows = session.execute(_rows_query().where(Workitem.workitem_uid.in_(uids), where)).all()
+    series = _series(session, {row[1].id for row in rows}) if has_input else {}
+    outputs = place.outputs(session, {row[0].report_uid for row in rows if row[0].report_uid})
+    extras = {
+        extra.workitem_uid: extra.attributes
+        for extra in session.scalars(select(UpsExtra).where(UpsExtra.workitem_uid.in_(uids)))
+    }
+    return {
+        row[0].workitem_uid: attributes_of(
+            _record(row, place, series.get(row[1].id, ()), outputs, extras.get(row[0].workitem_uid, {}))
+        )
+        for row in rows
+    }
+
+
+def _record(
+    row: Any, place: Place, series: tuple[SeriesReference, ...], outputs: Mapping[str, tuple[str, str]],
+    extra: Mapping[str, Any],
+) -> UpsRecord:  # fmt: skip
+    workitem, study, patient, site, order, assigned, claimed = row
+
+    def local(at: datetime | None) -> datetime | None:
+        return at.astimezone(place.zone) if at else None
+
+    def who(account: Account | None) -> tuple[str, str] | None:
+        return (account.username, name_to_send(account.name)) if account else None
+
+    created = workitem.created_at.astimezone(place.zone)
+    is_done = workitem.state == "COMPLETED"
+    return UpsRecord(
+        workitem_uid=workitem.workitem_uid, step=workitem.step, state=workitem.state, priority=workitem.priority,
+        label=f"{_LABELS[workitem.step]} {study.modality} {study.body_part}".strip(), created_at=created,
+        changed_at=local(workitem.ended_at) or local(workitem.claimed_at) or created,
+        due_at=workitem.due_at.astimezone(place.zone), readiness=study.input_readiness,
+        study_instance_uid=study.study_instance_uid, patient_name=_name(patient),
+        patient_id=patient.patient_id or "", issuer=site.code,
+        birth_date=f"{patient.birth_date:%Y%m%d}" if patient.birth_date else "", sex=patient.sex or "",
+        accession_number=study.accession_number or order.accession_number,
+        requested_procedure=f"{order.modality} {order.body_part}".strip(), reason_for_request=order.question,
+        requesting_physician=name_to_send(order.requesting_doctor), organization=site.name_zh,
+        scheduled_performer=who(assigned), actual_performer=who(claimed),
+        started_at=local(workitem.claimed_at), ended_at=local(workitem.ended_at),
+        cancel_reason=workitem.reason or "", replaces=workitem.replaces, series=series,
+        retrieve_ae_title=place.ae_title, retrieve_url=place.url,
+        output=outputs.get(workitem.report_uid or "") if is_done else None, extra=extra,
+    )  # fmt: skip
+
+
+def _name(patient: Patient) -> str:
+    """As it was sent, if that has Latin letters; else spelled, so that it is found by them."""
+    sent = patient.name_sent
+    return sent if sent.split("=", maxsplit=1)[0].strip("^ ") else name_to_send(patient.name)
+
+
+def _series(session: Session, study_ids: Collection[int]) -> dict[int, tuple[SeriesReference, ...]]:
+    rows = session.execute(
+        select(Series.study_id, Series.series_instance_uid, Instance.sop_class_uid, Instance.sop_instance_uid)
+        .join(Instance, Instance.series_id == Series.id)
+        .where(Series.study_id.in_(study_ids), Instance.hidden_code.is_(None))
+        .order_by(Series.study_id, Series.id, Instance.number, Instance.id)
+    )
+    found: defaultdict[int, defaultdict[str, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for study_id, series, sop_class, instance in rows:
+        found[study_id][series].append((sop_class, instance))
+    return {
+        study_id: tuple(SeriesReference(uid, tuple(instances)) for uid, instances in series.items())
+        for study_id, series in found.items()
+    }
+
+
+def task_attributes(task: UpsTask) -> Attributes:
+    """A task of others, with its state as it is."""
+    found = dict(task.attributes)
+    put(found, "ProcedureStepState", task.state)
+    return found
+
+
+def one(session: Session, place: Place, sight: Sight, uid: str) -> Attributes | None:
+    """One UPS whole; None where there is none in sight."""
+    found = reading_work(session, place, [uid], sight.studies).get(uid)
+    if found is not None:
+        return found
+    task = session.scalar(select(UpsTask).where(UpsTask.workitem_uid == uid, sight.tasks))
+    return task_attributes(task) if task is not None else None
+
+
+def is_in_sight(session: Session, sight: Sight, uid: str) -> bool:
+    """Whether there is such a UPS for whoever asks."""
+    reading = select(Workitem.workitem_uid).join(Study, Study.id == Workitem.study_id)
+    task = select(UpsTask.workitem_uid).where(UpsTask.workitem_uid == uid, sight.tasks)
+    return session.scalar(reading.where(Workitem.workitem_uid == uid, sight.studies)) is not None or (
+        session.scalar(task) is not None
+    )
+
+
+@dataclass(frozen=True)
+class After:
+    """Where a search goes on: behind this UID, among reading work or among tasks."""
+
+    uid: str = ""
+    is_among_tasks: bool = False
+
+
+def page(
+    session: Session, place: Place, sight: Sight, keys: Mapping[str, Any], after: After
+) -> tuple[list[Attributes], After | None]:
+    """What matches of the next PAGE steps in sight, in a stable order, reading work first; None: that was all."""
+    if after.is_among_tasks:
+        return _task_page(session, sight, keys, after.uid)
+    uids = session.scalars(
+        select(Workitem.workitem_uid).join(Study, Study.id == Workitem.study_id)
+        .join(Patient, Patient.id == Study.patient_pk).join(Order, Order.order_uid == Study.order_uid)
+        .where(Workitem.workitem_uid > after.uid, sight.studies, Study.n_instances > 0, *_narrowed(keys))
+        .order_by(Workitem.workitem_uid).limit(PAGE)
+    ).all()  # fmt: skip
+    has_input = tag("InputInformationSequence") in keys
+    found = reading_work(session, place, uids, sight.studies, has_input=has_input)
+    matching = [found[uid] for uid in uids if uid in found and matches(found[uid], keys)]
+    return matching, After(uids[-1]) if len(uids) == PAGE else After("", is_among_tasks=True)
+
+
+def _task_page(
+    session: Session, sight: Sight, keys: Mapping[str, Any], after: str
+) -> tuple[list[Attributes], After | None]:
+    query = select(UpsTask).where(UpsTask.workitem_uid > after, sight.tasks)
+    if state := text(keys, "ProcedureStepState"):
+        query = query.where(UpsTask.state == state)
+    if uids := values(keys, "SOPInstanceUID"):
+        query = query.where(UpsTask.workitem_uid.in_(uids))
+    rows = session.scalars(query.order_by(UpsTask.workitem_uid).limit(PAGE)).all()
+    matching = [found for found in map(task_attributes, rows) if matches(found, keys)]
+    return matching, After(rows[-1].workitem_uid, is_among_tasks=True) if len(rows) == PAGE else None
+
+
+def search(session: Session, place: Place, sight: Sight, keys: Mapping[str, Any]) -> Iterator[Attributes]:
+    """Everything in sight that matches, within one transaction."""
+    after: After | None = After()
+    while after is not None:
+        found, after = page(session, place, sight, keys, after)
+        yield from found
+
+
+def _narrowed(keys: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """What the database can look up of the keys; ``matches`` looks at all of them afterwards."""
+    found: list[ColumnElement[bool]] = []
+    if states := values(keys, "ProcedureStepState"):
+        found.append(Workitem.state.in_(states))
+    if uids := values(keys, "SOPInstanceUID"):
+        found.append(Workitem.workitem_uid.in_(uids))
+    if studies := values(keys, "StudyInstanceUID"):
+        found.append(Study.study_instance_uid.in_(studies))
+    if (patient := text(keys, "PatientID")) and not _is_wild(patient):
+        found.append(Patient.patient_id == patient)
+    for request in items(keys, "ReferencedRequestSequence")[:1]:
+        number = text(request, "AccessionNumber")
+        if number and not _is_wild(number):
+            found.append((Study.accession_number == number) | (Order.accession_number == number))
+    steps = _steps(keys)
+    if steps is not None:
+        found.append(Workitem.step.in_(steps))
+    return found
+
+
+def _steps(keys: Mapping[str, Any]) -> Sequence[str] | None:
+    wanted = [text(one, "CodeValue") for one in items(keys, "ScheduledWorkitemCodeSequence")]
+    if not wanted or not wanted[0] or _is_wild(wanted[0]):
+        return None
+    return [step for step, concept in CODE_OF_STEP.items() if concept[0] == wanted[0]]
+
+
+def _is_wild(value: str) -> bool:
+    return "*" in value or "?" in value
