@@ -23,7 +23,7 @@ from worklist.web import WebError, actor, adapter, now, read, register_codes, ro
 from worklist.web_errors import answer_error
 from worklist.web_routes import ANY_PARAMETER
 
-register_codes({"ups_invalid": 400, "ups_conflict": 409})
+register_codes({"ups_invalid": 400, "ups_conflict": 409, "ups_media": 415})
 WARNING = "299 teleread: {}"
 _INCONSISTENT = "The submitted request is inconsistent with the current state of the Workitem."
 _MISSING = "The Transaction UID is missing."
@@ -96,7 +96,7 @@ def _body(*, may_be_empty: bool = False) -> Attributes:
     if may_be_empty and not request.get_data():
         return {}
     if request.mimetype not in (JSON, "application/json"):
-        raise WebError(415, "unsupported_media", media=request.mimetype[:64])
+        raise WebError(415, "ups_media", media=request.mimetype[:64])
     found = request.get_json(force=True, silent=True)
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
