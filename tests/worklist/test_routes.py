@@ -64,6 +64,12 @@ TABLE: dict[str, set[str] | str] = {
     "GET /read/<uid>": READ, "GET /reports/<uid>": READ | {"clinician"}, "GET /static/dist/<path:name>": "*",
     "GET /statistics": {"manager"}, "GET /technician": {"technician"}, "GET /verify/<code>": "*",
     # DICOMweb: retrieving needs sight of the study, storing is a technician's
+    "GET /dicom-web/workitems": SEES, "GET /dicom-web/workitems/<uid>": SEES,
+    "POST /dicom-web/workitems": READ, "POST /dicom-web/workitems/<uid>": READ,
+    "PUT /dicom-web/workitems/<uid>/state": READ, "POST /dicom-web/workitems/<uid>/cancelrequest": READ,
+    "POST /dicom-web/workitems/<uid>/subscribers/<ae_title>": SEES | {"admin"},
+    "DELETE /dicom-web/workitems/<uid>/subscribers/<ae_title>": SEES | {"admin"},
+    "POST /dicom-web/workitems/<uid>/subscribers/<ae_title>/suspend": SEES | {"admin"},
     "GET /dicom-web/": "*", "POST /dicom-web/studies": {"technician"}, "POST /dicom-web/studies/<study>": {"technician"},
     **{f"GET /dicom-web{resource}": SEES for resource in (
         "/studies", "/series", "/instances", "/studies/<study>/series", "/studies/<study>/instances",
