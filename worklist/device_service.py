@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import store
-from worklist.access import Actor, Refused
+from worklist.access import ACTS_BY_ROLE, Act, Actor, Refused
+from worklist.account_tables import Account
 from worklist.admin_service import check_ae_title, check_may, checked_host, checked_port, note
 from worklist.base import audit
 from worklist.tables import Device, Site
@@ -58,7 +59,7 @@ def change_device(
     """Change what ``values`` names.
 
     Raises Refused: not_found, address_invalid, service_unknown, character_set_unknown, host_invalid,
-    port_invalid, certificate_invalid, certificate_taken, sees_unknown, ae_title_invalid, trust_missing.
+    port_invalid, certificate_invalid, certificate_taken, sees_unknown, ae_title_invalid, trust_missing, reader_unknown.
     """
     check_may(actor)
     device = store.device_by_ae_title(session, ae_title)
@@ -123,8 +124,26 @@ def _apply_trust(session: Session, device: Device, values: dict[str, Any]) -> No
         device.sees = values["sees"]
     if "exception_reason" in values:
         device.exception_reason = str(values["exception_reason"] or "").strip()[:256] or None
+    if "performs_as" in values:
+        device.performs_as = _reader(session, values["performs_as"])
     if TRUSTED_SERVICES & set(device.services) and not (device.certificate_sha256 or device.exception_reason):
         raise Refused("trust_missing")
+
+
+def _reader(session: Session, username: str | None) -> int | None:
+    """Whose workstation it is: somebody who signs; None: nobody's."""
+    if not username:
+        return None
+    account = session.scalar(select(Account).where(Account.username == username, Account.enabled.is_(True)))
+    if account is None or Act.REPORT_SIGN not in ACTS_BY_ROLE.get(account.role, frozenset()):
+        raise Refused("reader_unknown", to=str(username)[:64])
+    return account.id
+
+
+def performer_of(session: Session, device: Device) -> str | None:
+    """The user name of the reader in whose name a device claims work."""
+    account = session.get(Account, device.performs_as) if device.performs_as is not None else None
+    return account.username if account is not None else None
 
 
 def devices(session: Session) -> list[tuple[Device, Site]]:

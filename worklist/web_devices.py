@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, request
+from sqlalchemy.orm import Session
 
 from worklist import device_service, store
 from worklist.access import Act
@@ -39,7 +40,7 @@ DEVICE = {
     "port": Field(int, False, nullable=True), "certificate_sha256": Field(str, False, 128, nullable=True),
     "certificate_pem": Field(str, False, 20_000), "sees": Field(str, False, 32),
     "move_destinations": Field(list, False, 32, items=Field(str)),
-    "exception_reason": Field(str, False, 256, nullable=True),
+    "exception_reason": Field(str, False, 256, nullable=True), "performs_as": Field(str, False, 64, nullable=True),
 }  # fmt: skip
 NEW_DEVICE = DEVICE | {
     "site": Field(str, max_len=32), "ae_title": Field(str, max_len=16),
@@ -51,10 +52,10 @@ NEW_DEVICE = DEVICE | {
 @route_needs(Act.ADMIN_SETTINGS, summary="All devices", touches=False)
 def device_list() -> dict[str, Any]:
     with read() as session:
-        return {"devices": [device_json(device, site) for device, site in device_service.devices(session)]}
+        return {"devices": [device_json(session, device, site) for device, site in device_service.devices(session)]}
 
 
-def device_json(device: Device, site: Site) -> dict[str, Any]:
+def device_json(session: Session, device: Device, site: Site) -> dict[str, Any]:
     """A device as administration sees it."""
     return {
         "ae_title": device.ae_title, "site": site.code, "name": device.name, "modality": device.modality,
@@ -64,7 +65,7 @@ def device_json(device: Device, site: Site) -> dict[str, Any]:
         "certificate_sha256": device.certificate_sha256,
         "certificate_valid_until": _text(device.certificate_valid_until),
         "move_destinations": device.move_destinations, "exception_reason": device.exception_reason,
-        "last_seen_at": _text(device.last_seen_at),
+        "performs_as": device_service.performer_of(session, device), "last_seen_at": _text(device.last_seen_at),
     }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def add_device() -> tuple[dict[str, Any], int]:
     body = _with_certificate(read_json(NEW_DEVICE))
     with write() as session:
         device = device_service.add_device(session, actor(), body, now())
-        return device_json(device, session.get_one(Site, device.site_id)), 201
+        return device_json(session, device, session.get_one(Site, device.site_id)), 201
 
 
 @devices.patch("/api/admin/devices/<ae_title>")
@@ -83,7 +84,7 @@ def change_device(ae_title: str) -> dict[str, Any]:
     body = _with_certificate(read_json(DEVICE))
     with write() as session:
         device = device_service.change_device(session, actor(), ae_title, body, now())
-        return device_json(device, session.get_one(Site, device.site_id))
+        return device_json(session, device, session.get_one(Site, device.site_id))
 
 
 def _with_certificate(body: dict[str, Any]) -> dict[str, Any]:

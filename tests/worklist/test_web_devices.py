@@ -114,3 +114,14 @@ def test_why_a_device_was_refused_can_be_read(admin: Caller, roof: Roof) -> None
     assert [row["calling_ae_title"] for row in all_of_them] == ["OTHER", "QS_WS"]
     (own,) = admin("GET", "/api/admin/refusals?ae_title=QS_WS")[1]["refusals"]
     assert (own["reason"], own["address"]) == ("calling_ae_unknown", "10.9.9.9")
+
+
+def test_a_workstation_performs_as_a_reader_who_signs(admin: Caller) -> None:
+    admin("POST", "/api/admin/devices", NEW)
+    status, changed = admin("PATCH", "/api/admin/devices/QS_WS", {"performs_as": "reader-qingshan"})
+    assert (status, changed["performs_as"]) == (200, "reader-qingshan")
+    for nobody in ("clinician-qingshan", "trainee-qingshan", "no-such-person"):
+        status, refused = admin("PATCH", "/api/admin/devices/QS_WS", {"performs_as": nobody})
+        assert (status, refused["error"]["code"]) == (422, "reader_unknown")
+    status, changed = admin("PATCH", "/api/admin/devices/QS_WS", {"performs_as": None})
+    assert (status, changed["performs_as"]) == (200, None)

@@ -40,6 +40,7 @@ export interface Device {
   sees: string;
   move_destinations: string[];
   exception_reason: string | null;
+  performs_as: string | null;
   enabled: boolean;
   last_seen_at: string | null;
 }

@@ -46,6 +46,7 @@ export function deviceForm(device: Device | null, site: Site, changed: Changed):
     wide(input("exception_reason", t("ui.admin.device.exception"), device?.exception_reason ?? "", { maxlength: 256 })),
     select("sees", t("ui.admin.device.sees"), device?.sees ?? "site", [["site", t("ui.admin.device.sees.site")], ["all", t("ui.admin.device.sees.all")]]),
     input("move_destinations", t("ui.admin.device.destinations"), device?.move_destinations.join(", ") ?? "", { maxlength: 200, placeholder: "QS_PACS, QS_WS" }),
+    input("performs_as", t("ui.admin.device.performs_as"), device?.performs_as ?? "", { maxlength: 64, autocomplete: "off" }),
     head(t("ui.admin.device.reach")),
     input("host", t("ui.admin.form.host"), device?.host ?? "", { maxlength: 255 }),
     input("port", t("ui.admin.form.port"), device?.port ?? "", { inputmode: "numeric", maxlength: 5 }),
@@ -65,7 +66,7 @@ async function save(device: Device | null, site: Site, fields: FormData, certifi
     fallback_character_set: text(fields, "fallback_character_set"), character_set: text(fields, "character_set"),
     services: fields.getAll("services").map(String), sees: text(fields, "sees"), exception_reason: text(fields, "exception_reason") || null,
     move_destinations: text(fields, "move_destinations").split(/[,，、;；]+/).map((title) => title.trim()).filter(Boolean),
-    host: text(fields, "host") || null, port: number(fields, "port", t("ui.admin.form.port")),
+    performs_as: text(fields, "performs_as") || null, host: text(fields, "host") || null, port: number(fields, "port", t("ui.admin.form.port")),
   };
   const quiet = number(fields, "quiet_time_s", t("ui.admin.form.quiet_s"));
   if (quiet !== null) values["quiet_time_s"] = quiet;
