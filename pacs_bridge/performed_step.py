@@ -97,6 +97,28 @@ class DoseValue:
     text: str = ""
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """What an index keeps of a step; ``attributes``: all of it as DICOM JSON."""
+
+    state: StepState
+    modality: str
+    reason: str  # why it was discontinued, in the device's words
+    requested: tuple[Requested, ...]
+    made: tuple[Made, ...]
+    doses: tuple[DoseValue, ...]
+    attributes: dict[str, Any]
+
+
+def record_of(step: Dataset) -> StepRecord:
+    """The record of a step that ``check_new`` or ``changed`` has let pass."""
+    return StepRecord(
+        state=state_of(step), modality=_text(step, "Modality")[:16], reason=_reason(step),
+        requested=tuple(_requested(step)), made=tuple(_made(step)), doses=tuple(_doses(step)),
+        attributes=step.to_json_dict(suppress_invalid_tags=True),
+    )  # fmt: skip
+
+
 def check_new(step: Dataset) -> None:
     """Raises BadStep for a step that cannot begin so."""
     for keyword in (*_REQUIRED, _STEP):
@@ -109,21 +131,21 @@ def check_new(step: Dataset) -> None:
 
 def changed(step: Dataset, change: Dataset) -> Dataset:
     """The step with an N-SET's attributes in place of its own. Raises BadStep."""
-    made = Dataset()
-    made.update(step)
+    after = Dataset()
+    after.update(step)
     for element in change:
         if element.keyword in _FIXED:
             if element.keyword not in step or step[element.keyword].value != element.value:
                 raise BadStep(INVALID_VALUE, element.keyword)
             continue
-        made[element.tag] = element
+        after[element.tag] = element
     try:
-        state = StepState(_text(made, "PerformedProcedureStepStatus"))
+        state = StepState(_text(after, "PerformedProcedureStepStatus"))
     except ValueError:
         raise BadStep(INVALID_VALUE, "PerformedProcedureStepStatus") from None
     if state in FINAL:
-        _check_final(made, state)
-    return made
+        _check_final(after, state)
+    return after
 
 
 def _check_final(step: Dataset, state: StepState) -> None:
@@ -148,7 +170,7 @@ def state_of(step: Dataset) -> StepState:
     return StepState(_text(step, "PerformedProcedureStepStatus"))
 
 
-def requested(step: Dataset) -> list[Requested]:
+def _requested(step: Dataset) -> list[Requested]:
     """What the step was done for, each study once."""
     found = {
         _text(item, "StudyInstanceUID"): Requested(
@@ -159,7 +181,7 @@ def requested(step: Dataset) -> list[Requested]:
     return list(found.values())
 
 
-def made(step: Dataset) -> list[Made]:
+def _made(step: Dataset) -> list[Made]:
     """Every object that the step lists, each once."""
     found: dict[str, Made] = {}
     for series in _items(step, _SERIES):
@@ -174,14 +196,14 @@ def made(step: Dataset) -> list[Made]:
     return list(found.values())
 
 
-def reason_of(step: Dataset) -> str:
+def _reason(step: Dataset) -> str:
     """Why it was discontinued, in the device's words."""
     for item in _items(step, "PerformedProcedureStepDiscontinuationReasonCodeSequence"):
         return (_text(item, "CodeMeaning") or _text(item, "CodeValue"))[:64]
     return ""
 
 
-def doses(step: Dataset) -> list[DoseValue]:
+def _doses(step: Dataset) -> list[DoseValue]:
     """What the step says of radiation, as far as it is a number; and its comments."""
     found = list(_values(step, _OF_STEP, 0))
     for number, item in enumerate(_items(step, "ExposureDoseSequence"), 1):

@@ -67,7 +67,7 @@ class Dose(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     step_id: Mapped[int] = mapped_column(ForeignKey("performed_step.id"), index=True)
     event: Mapped[int]  # 0: of the whole step; else the exposure's number
-    quantity: Mapped[str] = mapped_column(Code)
+    quantity: Mapped[str] = mapped_column(String(64))
     value: Mapped[float | None] = mapped_column(Float)
     unit: Mapped[str] = mapped_column(String(16), default="")
     text: Mapped[str] = mapped_column(Text, default="")

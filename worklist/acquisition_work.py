@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from pacs_bridge.modality_worklist import ScheduledStep, Wanted
 from pacs_bridge.mpps_scp import PerformedStepProvider
 from pacs_bridge.mwl_scp import Told, WorklistProvider
-from pacs_bridge.performed_step import StepState
+from pacs_bridge.performed_step import StepState, record_of
 from pacs_bridge.ports import Peer
 from pacs_bridge.provider import Provider
 from worklist import mpps_service, scheduled_service
@@ -67,14 +67,15 @@ class IndexSteps:
     def begin(self, peer: Peer, sop_instance_uid: str, step: Dataset) -> bool:
         try:
             with self._roof.db.write() as session:
-                return mpps_service.begin(session, peer, sop_instance_uid, step, self._roof.now())
+                return mpps_service.begin(session, peer, sop_instance_uid, record_of(step), self._roof.now())
         except IntegrityError:  # the same step on two associations at once
             return False
 
     def find(self, peer: Peer, sop_instance_uid: str) -> Dataset | None:
         with self._roof.db.read() as session:
-            return mpps_service.find(session, peer, sop_instance_uid)
+            found = mpps_service.find(session, peer, sop_instance_uid)
+        return Dataset.from_json(found) if found is not None else None
 
     def change(self, peer: Peer, sop_instance_uid: str, before: StepState, step: Dataset) -> bool:
         with self._roof.db.write() as session:
-            return mpps_service.change(session, peer, sop_instance_uid, before, step, self._roof.now())
+            return mpps_service.change(session, peer, sop_instance_uid, before, record_of(step), self._roof.now())

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydicom.dataset import Dataset
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from pacs_bridge import performed_step
-from pacs_bridge.performed_step import FINAL, StepState
+from pacs_bridge.performed_step import FINAL, StepRecord, StepState
 from pacs_bridge.ports import Peer
 from worklist import acquisition_store, scheduled_service, settle_service, store
 from worklist.acquisition_tables import Dose, PerformedInstance, PerformedStep, PerformedStudy
@@ -23,18 +21,18 @@ _ACQUISITION = {
 }  # fmt: skip
 
 
-def begin(session: Session, peer: Peer, sop_instance_uid: str, step: Dataset, now: datetime) -> bool:
+def begin(session: Session, peer: Peer, sop_instance_uid: str, step: StepRecord, now: datetime) -> bool:
     """Keep a new step; False when its UID is in use, at whichever site."""
     if acquisition_store.step_by_uid(session, sop_instance_uid) is not None or peer.site_id is None:
         return False
     row = PerformedStep(
         sop_instance_uid=sop_instance_uid, site_id=peer.site_id, device_id=peer.device_id,
-        state=performed_step.state_of(step), modality=str(step.get("Modality", ""))[:16], reason="",
-        created_at=now, changed_at=now, attributes=_json(step),
+        state=step.state, modality=step.modality, reason="",
+        created_at=now, changed_at=now, attributes=step.attributes,
     )  # fmt: skip
     session.add(row)
     session.flush()
-    for one in performed_step.requested(step):
+    for one in step.requested:
         number = one.accession_number or one.requested_procedure_id
         order = acquisition_store.order_named(session, peer.site_id, one.study_instance_uid, number)
         session.add(
@@ -48,34 +46,29 @@ def begin(session: Session, peer: Peer, sop_instance_uid: str, step: Dataset, no
     return True
 
 
-def find(session: Session, peer: Peer, sop_instance_uid: str) -> Dataset | None:
-    """A step of the peer's site as it stands; another site's does not exist."""
+def find(session: Session, peer: Peer, sop_instance_uid: str) -> dict[str, Any] | None:
+    """A step of the peer's site as it stands, DICOM JSON; another site's does not exist."""
     row = acquisition_store.step_by_uid(session, sop_instance_uid)
-    return Dataset.from_json(row.attributes) if row is not None and row.site_id == peer.site_id else None
+    return row.attributes if row is not None and row.site_id == peer.site_id else None
 
 
 def change(
-    session: Session, peer: Peer, sop_instance_uid: str, before: StepState, step: Dataset, now: datetime
+    session: Session, peer: Peer, sop_instance_uid: str, before: StepState, step: StepRecord, now: datetime
 ) -> bool:
     """Keep a step as it is now; False when it stands no longer in the state ``before``."""
     row = acquisition_store.step_by_uid(session, sop_instance_uid, lock=True)
     if row is None or row.site_id != peer.site_id or row.state != before:
         return False
-    state = performed_step.state_of(step)
-    row.state, row.attributes, row.changed_at = state, _json(step), now
-    if state in FINAL:
-        row.ended_at, row.reason = now, performed_step.reason_of(step)
+    row.state, row.attributes, row.changed_at = step.state, step.attributes, now
+    if step.state in FINAL:
+        row.ended_at, row.reason = now, step.reason
     session.flush()
     _follow(session, row, step, now)
     _record(session, row, peer, "mpps.set", now)
     return True
 
 
-def _json(step: Dataset) -> dict[str, Any]:
-    return step.to_json_dict(suppress_invalid_tags=True)
-
-
-def _follow(session: Session, row: PerformedStep, step: Dataset, now: datetime) -> None:
+def _follow(session: Session, row: PerformedStep, step: StepRecord, now: datetime) -> None:
     """What a step says goes into its tables; its orders and studies are brought up to it."""
     for table in (PerformedInstance, Dose):
         session.execute(delete(table).where(table.step_id == row.id))
@@ -84,11 +77,11 @@ def _follow(session: Session, row: PerformedStep, step: Dataset, now: datetime) 
             step_id=row.id, series_instance_uid=one.series_instance_uid, sop_class_uid=one.sop_class_uid,
             sop_instance_uid=one.sop_instance_uid, is_image=one.is_image,
         )
-        for one in performed_step.made(step)
+        for one in step.made
     )  # fmt: skip
     session.add_all(
         Dose(step_id=row.id, event=one.event, quantity=one.quantity, value=one.value, unit=one.unit, text=one.text)
-        for one in performed_step.doses(step)
+        for one in step.doses
     )
     session.flush()
     device = session.get(Device, row.device_id) if row.device_id is not None else None

@@ -76,6 +76,7 @@ class Evidence:
             "last_received_at": self.last_received_at.isoformat(), "open_associations": self.open_associations,
             "steps": [step.as_json() for step in self.steps],
             "n_listed": sum(step.n_listed for step in self.steps) or self.n_committed,
+            "listed_by": "mpps" if any(step.n_listed for step in self.steps) else "commitment",
             "commitment": {"n_listed": self.n_committed, "n_missing": self.n_commitment_missing},
             "n_missing": self.n_missing,
             "missing": [{"series_instance_uid": series, "sop_instance_uid": uid} for series, uid in self.missing],

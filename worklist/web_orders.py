@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from worklist import id_number, order_service, person_service
+from worklist import completeness_service, id_number, order_service, person_service, scheduled_service
 from worklist.access import Act, Refused
 from worklist.access_store import visible_study
 from worklist.id_number import IdNumber
@@ -30,7 +30,7 @@ from worklist.web import (
 
 orders = Blueprint("orders", __name__)
 
-register_codes({"order_not_found": 404, "order_taken": 409, "id_number_invalid": 422})
+register_codes({"order_not_found": 404, "order_taken": 409, "id_number_invalid": 422, "study_ready": 409})
 
 PATIENT = {
     "name": Field(str, max_len=64, min_len=1), "patient_id": Field(str, False, 64, nullable=True),
@@ -111,6 +111,39 @@ def _days() -> int:
     if not text.isdecimal() or not 0 < int(text) <= 366:
         raise WebError(400, "query_value", field="days", value=text)
     return int(text)
+
+
+NAME = {
+    "name": Field(str, max_len=64, min_len=1), "modality": Field(str, choices={"DR", "CT", "ECG", "CR", "DX"}),
+}  # fmt: skip
+
+
+@orders.post("/api/orders/shown")
+@route_needs(
+    Act.ORDER_CREATE, summary="How this site's devices will show a name; in the body: a name is nothing for a URL",
+    body=NAME, touches=False,
+)  # fmt: skip
+def shown_on_devices() -> dict[str, Any]:
+    body = read_json(NAME)
+    with read() as session:
+        found = scheduled_service.shown_on_devices(session, actor().site_id, body["modality"], body["name"].strip())
+        return {"devices": found}
+
+
+RELEASE = {"reason": Field(str, max_len=256)}
+
+
+@orders.post("/api/studies/<uid>/release")
+@route_needs(
+    Act.STUDY_RELEASE, summary="Go on without images that a device lists and that have not come", body=RELEASE,
+    answers={200: "the study counts as complete", 409: "complete already, or still arriving"},
+)  # fmt: skip
+def release_study(uid: str) -> dict[str, Any]:
+    body = read_json(RELEASE)
+    with write() as session:
+        study = visible_study(session, actor(), Act.STUDY_RELEASE, uid, now())
+        completeness_service.release(session, actor(), study, body["reason"], now())
+        return {}
 
 
 MATCH = {"order_uid": Field(str, max_len=64, nullable=True)}

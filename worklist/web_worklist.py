@@ -8,7 +8,16 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from worklist import items_store, person_store, rejection_service, retake_service, status, store, workitem_service
+from worklist import (
+    completeness_service,
+    items_store,
+    person_store,
+    rejection_service,
+    retake_service,
+    status,
+    store,
+    workitem_service,
+)
 from worklist.access import Act
 from worklist.access_store import visible_studies, visible_study
 from worklist.account_tables import Account
@@ -181,7 +190,7 @@ def study_json(session: Any, study: Study) -> dict[str, Any]:
         "description": study.description,
         "n_instances": study.n_instances,
         "input_readiness": study.input_readiness,
-        "ready_evidence": study.ready_evidence,
+        **completeness_service.evidence_json(session, study),
         "late_images_at": study.late_images_at.isoformat() if study.late_images_at else None,
         "series": [_series_json(row, counts[row.id]) for row in series if counts[row.id]],
         "rejections": rejection_service.rejections_of(session, study),

@@ -19,8 +19,9 @@ EVERY_SERVICE = ["echo", "store", "find", "move", "get", "worklist", "mpps", "co
 def listening(county: Township, **limits: Any) -> Iterator[Listener]:
     """A listener on a free port of 127.0.0.1 over the township's index; stopped in the end."""
     roof = county.roof
+    inbox = make_inbox(roof, "listener:here:1")
     listener = Listener(
-        make_inbox(roof, "listener:here:1"), roof.blobs, "TELEREAD", "127.0.0.1", 0, Limits(**limits),
+        inbox, roof.blobs, "TELEREAD", "127.0.0.1", 0, Limits(**limits),
         zone=roof.settings.zone, providers=providers(roof),
     )  # fmt: skip
     listener.start()
@@ -28,6 +29,7 @@ def listening(county: Township, **limits: Any) -> Iterator[Listener]:
         yield listener
     finally:
         assert listener.stop(8)
+        inbox.close()
 
 
 def allow(county: Township, ae_title: str, **values: Any) -> int:

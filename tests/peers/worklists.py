@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from tests.peers import dcmtk
 
@@ -57,7 +57,7 @@ def wlmscpfs(folder: Path, entries: Sequence[Dataset], ae_title: str = "OTHER_WL
     for number, entry in enumerate(entries):
         _without_empty_sequences(entry)
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = WORKLIST, generate_uid()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(WORKLIST), generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         FileDataset(str(own), entry, file_meta=meta, preamble=b"\0" * 128).save_as(
             own / f"{number}.wl", enforce_file_format=True

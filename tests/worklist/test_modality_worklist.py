@@ -212,12 +212,11 @@ def test_a_name_arrives_as_the_device_can_show_it(
 ) -> None:
     allow(county, "QS_CT", character_set=term)
     made = order(county, patient_name=name, question="䶮", complaint="𠮷" * 40, body_part="")
-    result, (path,) = worklists.ask(listener.port, tmp_path / "a", EVERY_ATTRIBUTE)
+    _, (path,) = worklists.ask(listener.port, tmp_path / "a", EVERY_ATTRIBUTE)
     content = path.read_bytes()
     codec = {"58": "gb2312"}.get(in_file, in_file or "ascii")
-    written = b"^".join(part.encode(codec) for part in sent.split("=")[-1].split("^"))
-    if in_file == "58":
-        written = b"^".join(b"\x1b$)A" + part.encode("gb2312") for part in sent.split("=")[-1].split("^"))
+    escape = b"\x1b$)A" if in_file == "58" else b""
+    written = b"^".join(escape + part.encode(codec) for part in sent.rpartition("=")[2].split("^"))
     assert written in content
     assert b"?" not in content
     (answer,) = worklists.read([path])

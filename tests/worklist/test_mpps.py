@@ -115,7 +115,7 @@ def all_closed(county: Township) -> bool:
         return session.scalar(select(Association.id).where(Association.closed_at.is_(None)).limit(1)) is None
 
 
-def study_of(county: Township) -> Study:
+def study_of(county: Township) -> Any:
     with county.roof.db.read() as session:
         return session.scalars(select(Study)).one()
 
@@ -163,9 +163,7 @@ def test_a_step_is_read_back_by_its_own_site_alone(county: Township, listener: L
         listener, message("get", "1.2.3.11"), message("get", "1.2.3.11", attributes=["PerformedProcedureStepStatus"])
     )
     assert whole["dataset"]["PerformedStationAETitle"] == "QS_CT"
-    assert whole["dataset"]["PatientName"] == [{"Alphabetic": "Zhao Yan", "Ideographic": "赵^䶮"}] or "赵^䶮" in str(
-        whole["dataset"]["PatientName"]
-    )
+    assert "赵^䶮" in str(whole["dataset"]["PatientName"])
     assert part["dataset"]["PerformedProcedureStepStatus"] == "IN PROGRESS"
     assert "PatientName" not in part["dataset"]
     assert status_of(listener, message("get", "1.2.3.11"), calling="BS_CT") == ["0112"]
@@ -176,7 +174,7 @@ def test_a_step_is_read_back_by_its_own_site_alone(county: Township, listener: L
 def test_the_whole_story_of_an_order(county: Township, listener: Listener, tmp_path: Path) -> None:
     """Ordered, fetched, performed, 299 of 300 sent, one missing, it comes, complete."""
     made = order(county)
-    result, answers = worklists.ask(listener.port, tmp_path / "wl", ["StudyInstanceUID", "AccessionNumber"])
+    _, answers = worklists.ask(listener.port, tmp_path / "wl", ["StudyInstanceUID", "AccessionNumber"])
     (scheduled,) = worklists.read(answers)
     study_uid = str(scheduled.StudyInstanceUID)
     step_uid = generate_uid()
@@ -273,11 +271,11 @@ def test_a_step_given_up_before_the_first_image_leaves_the_order_on_the_worklist
     say(listener, message("create", "1.2.3.14", begun(made.study_instance_uid or "", made.accession_number)))
     stop = ended([], "DISCONTINUED", PerformedSeriesSequence=[])
     assert status_of(listener, message("set", "1.2.3.14", stop)) == ["0000"]
-    result, answers = worklists.ask(listener.port, tmp_path / "wl", ["AccessionNumber"])
+    _, answers = worklists.ask(listener.port, tmp_path / "wl", ["AccessionNumber"])
     assert [one.AccessionNumber for one in worklists.read(answers)] == [made.accession_number]
     say(listener, message("create", "1.2.3.15", begun(made.study_instance_uid or "", made.accession_number)))
     say(listener, message("set", "1.2.3.15", ended(["1.2.3.99"])))
-    result, answers = worklists.ask(listener.port, tmp_path / "wl", ["AccessionNumber"])
+    _, answers = worklists.ask(listener.port, tmp_path / "wl", ["AccessionNumber"])
     assert answers == []  # acquired: its images are on their way
 
 

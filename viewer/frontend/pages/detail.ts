@@ -63,6 +63,29 @@ export interface Conflict {
   seen: boolean;
 }
 
+/** What spoke for or against completeness when it was last weighed. */
+export interface Evidence {
+  kind: string | null;
+  waits_for: string | null;
+  n_instances: number;
+  quiet_time_s: number;
+  steps: { state: string; n_listed: number; n_missing: number; reason: string; device: string }[];
+  n_listed: number;
+  n_missing: number;
+  missing: { series_instance_uid: string; sop_instance_uid: string; series_number: number | null }[];
+  reason?: string;
+  released_by?: string;
+}
+
+/** One quantity of radiation dose by its DICOM keyword; event 0 is the whole step. */
+export interface Dose {
+  event: number;
+  quantity: string;
+  value: number | null;
+  unit: string;
+  text: string;
+}
+
 export interface Detail extends WorklistItem {
   transaction_uid: string | null;
   reason: string | null;
@@ -73,6 +96,8 @@ export interface Detail extends WorklistItem {
     n_instances: number;
     input_readiness: string;
     late_images_at: string | null;
+    ready_evidence: Evidence | null;
+    dose: Dose[];
     rejections: { code: string; n_instances: number; by: string; reason: string; at: string }[];
     series: StudySeries[];
   };

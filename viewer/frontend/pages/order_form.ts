@@ -6,6 +6,7 @@ import { fullDate } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me } from "../ui/item.ts";
 import { toast, words } from "../ui/toast.ts";
+import { showDeviceNames } from "./device_names.ts";
 import { segment } from "./segment.ts";
 import { hint, type Pathway } from "./triage.ts";
 
@@ -52,7 +53,12 @@ export function startOrderForm(registered: () => void): OrderForm {
   showParts("DR");
 
   function showParts(value: string): void {
+    showNames();
     fill(byId("body-part"), ...(PARTS[value] ?? []).map((part) => h("option", { value: part }, t(`ui.tech.part.${part}`))));
+  }
+
+  function showNames(): void {
+    void showDeviceNames(text("patient-name"), modality.value).catch(() => undefined); // it only informs
   }
 
   /** A suggestion stands there until somebody takes it; it never sets anything by itself. */
@@ -75,6 +81,7 @@ export function startOrderForm(registered: () => void): OrderForm {
     for (const id of FIELDS) mark(id, "");
     byId("order-error").hidden = true;
     showHint();
+    showNames();
   }
 
   async function submit(): Promise<void> {
@@ -107,6 +114,7 @@ export function startOrderForm(registered: () => void): OrderForm {
   }
 
   complaint.addEventListener("input", showHint);
+  field("patient-name").addEventListener("change", showNames);
   byId("triage-hint").querySelector("button")?.addEventListener("click", () => {
     urgency.set(byId("triage-hint").dataset["pathway"] ?? "routine");
     showHint();

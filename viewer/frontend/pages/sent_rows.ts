@@ -4,6 +4,7 @@ import { serverNow } from "../ui/clock.ts";
 import { date, duration, exam, fullDate, modality, moment, sexAndAge, time } from "../ui/format.ts";
 import { type Child, h, icon } from "../ui/h.ts";
 import type { Order, Patient, WorklistItem } from "../ui/item.ts";
+import { arrivingWords, isMissing, mayReleaseImages } from "../ui/images.ts";
 import { laneChip } from "../ui/row.ts";
 import { stepTrack, type Track, trackOf } from "../ui/steptrack.ts";
 import { isPreliminary, isSigned } from "./studies.ts";
@@ -16,6 +17,8 @@ export interface OpenOrder extends Order {
 export interface RowActions {
   /** A person is to say whether a suggested order belongs to a study. */
   match: (item: WorklistItem) => void;
+  /** A person goes on without images that the device lists. */
+  release: (item: WorklistItem) => void;
 }
 
 const WARN_MS = 5 * 60_000;
@@ -49,7 +52,7 @@ export function sentTrack(item: WorklistItem): HTMLElement {
   const made = stepTrack(toned(item));
   const words = made.querySelector(".words");
   if (item.n_conflicts === 0 && item.status === "receiving") {
-    words?.replaceChildren(t("page.tech.receiving", { n: item.n_instances }));
+    words?.replaceChildren(item.waits_for ? arrivingWords(item) : t("page.tech.receiving", { n: item.n_instances }));
   } else if (item.status === "returned_for_retake") {
     words?.append("。", t("ui.retake.to_do"));
   } else if (item.n_conflicts === 0 && !isSigned(item) && item.status !== "cancelled") {
@@ -81,15 +84,22 @@ function shortMoment(at: string): string {
 }
 
 export function orderRow(order: OpenOrder): HTMLElement {
-  const track: Track = { done: 0, current: 0, tone: "", words: t("page.tech.order_waits") };
+  const track: Track = { done: 0, current: 0, tone: order.acquisition?.state === "discontinued" ? "red" : "", words: orderWords(order) };
   const what = order.modality === "ECG" ? t("ui.tech.part.heart") : exam({ description: "", body_part: order.body_part, modality: order.modality });
   return h("tr", { "data-order": order.order_uid },
     h("td", { class: "tx3" }, moment(order.created_at)),
     h("td", {}, person(order.patient)),
     h("td", {}, examOf(order, order.modality, what)),
     h("td", { class: "track" }, stepTrack(track)),
-    h("td", { class: "tx3" }, t("page.tech.not_arrived")),
+    h("td", { class: "tx3" }, t(order.acquisition?.state === "completed" ? "page.tech.on_its_way" : "page.tech.not_arrived")),
     h("td", {}, accession(order.accession_number)));
+}
+
+/** How far the device is with a request. */
+function orderWords(order: OpenOrder): string {
+  const { state = "requested", at = null, device = "", reason = "" } = order.acquisition ?? {};
+  if (state === "requested" || !at) return t("page.tech.order_waits");
+  return [t(`page.tech.acquisition.${state}`, { device, time: time(at) }), reason].filter(Boolean).join(" · ");
 }
 
 function person(patient: Patient): HTMLElement {
@@ -106,12 +116,14 @@ function imageState(item: WorklistItem): Child[] {
   const count = t(item.kind === "ecg" ? "page.tech.ecg_n" : "page.tech.images_n", { n: item.n_instances });
   if (item.n_conflicts > 0) return [h("span", { class: "chip red" }, icon("alert", 13), t("page.tech.conflict_chip")), " ", count];
   if (item.late_images_at) return [h("span", { class: "chip amber" }, t("page.tech.late", { time: moment(item.late_images_at) })), " ", count];
+  if (isMissing(item)) return [h("span", { class: "chip amber" }, icon("alert", 13), t("ui.images.missing_short", { missing: item.n_missing ?? 0 })), " ", count];
   if (item.input_readiness === "READY") return [h("span", { class: "pair tx2" }, icon("check", 14), t("page.tech.complete", { n: count }))];
   return [h("span", { class: "pair amber" }, icon("download", 14), count)];
 }
 
 function orderState(item: WorklistItem, actions: RowActions): Child {
   if (hasSuggestion(item)) return h("button", { class: "btn small", type: "button", onclick: () => actions.match(item) }, t("page.tech.check_order"));
+  if (mayReleaseImages(item)) return h("button", { class: "btn small", type: "button", onclick: () => actions.release(item) }, t("ui.images.release"));
   if (item.order.made_from_object) return h("span", { class: "chip outline" }, t("ui.tech.no_order"));
   return accession(item.order.accession_number);
 }

@@ -4,6 +4,7 @@ import { server } from "../server.ts";
 import { serverNow } from "../ui/clock.ts";
 import { fullDate } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
+import { askReleaseImages } from "../ui/images.ts";
 import type { WorklistItem } from "../ui/item.ts";
 import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { startShell } from "../ui/shell.ts";
@@ -71,7 +72,7 @@ class TechnicianPage {
     const uid = message["study_instance_uid"];
     const isNew = typeof uid === "string" && !this.#studies.has(uid);
     const isAboutStudy = this.#studies.take(message);
-    if (message.kind === "ordered" || message.kind === "matched" || (isAboutStudy && isNew)) told(this.#loadOrders());
+    if (["ordered", "matched", "acquisition"].includes(message.kind) || (isAboutStudy && isNew)) told(this.#loadOrders());
     if (isAboutStudy && this.#query) void this.#search();
     else if (isAboutStudy) this.#draw();
   }
@@ -122,7 +123,7 @@ class TechnicianPage {
     this.#rows.show<OpenOrder | WorklistItem>(
       [...orders, ...items],
       (one) => ("study_instance_uid" in one ? one.study_instance_uid : `order ${one.order_uid}`),
-      (one) => ("study_instance_uid" in one ? studyRow(one, { match: (item) => told(this.#match(item)) }) : orderRow(one)));
+      (one) => ("study_instance_uid" in one ? studyRow(one, { match: (item) => told(this.#match(item)), release: (item) => void askReleaseImages(item) }) : orderRow(one)));
   }
 
   #showState(isEmpty: boolean, chosen: Filter): void {

@@ -5,10 +5,12 @@ import { countdown } from "../ui/countdown.ts";
 import { actionWords, deliveryTrack } from "../ui/deliverytrack.ts";
 import { date, exam, modality, moment, sexAndAge, siteName, time } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
+import { arrivingWords } from "../ui/images.ts";
 import { type Me, SIGNED, type WorklistItem } from "../ui/item.ts";
 import { isBarred, laneChip } from "../ui/row.ts";
 import { words } from "../ui/toast.ts";
 import type { Delivery, Detail, Prior, StudySeries } from "./detail.ts";
+import { doseWords, evidenceWords } from "./evidence.ts";
 import { suggestedOrder } from "./suggested_order.ts";
 import { requestText } from "./request_text.ts";
 import { isMine, isOpen, mayReassign, mayTake, mayTakeOver } from "./worklist_order.ts";
@@ -104,7 +106,7 @@ function notices(item: WorklistItem & { conflicts?: Detail["conflicts"] }): Chil
   }
   if (item.late_images_at) made.push(h("div", { class: "banner red note" }, icon("alert"), h("p", {}, h("b", {}, t("page.reader.late_title")), ` ${moment(item.late_images_at)}`)));
   if (item.patient.name_is_doubtful) made.push(h("div", { class: "banner amber note" }, icon("info"), h("p", {}, t("page.reader.name_doubtful"))));
-  if (item.input_readiness !== "READY") made.push(h("div", { class: "banner amber note" }, icon("download"), h("p", {}, t("ui.images.arriving", { n: item.n_instances }))));
+  if (item.input_readiness !== "READY") made.push(h("div", { class: "banner amber note" }, icon("download"), h("p", {}, arrivingWords(item))));
   return made;
 }
 
@@ -144,12 +146,15 @@ function request(item: WorklistItem): HTMLElement {
     h("p", { class: "tx2" }, meta.filter(Boolean).join(" · ")));
 }
 
-function why(item: WorklistItem, person: Me): HTMLElement {
+function why(item: WorklistItem | Detail, person: Me): HTMLElement {
+  const detail = "study" in item ? item : null;
+  const dose = detail ? doseWords(detail.study) : "";
   const assigned = item.assigned_to_id === person.accountId ? t("ui.status.assigned_to_me") : item.assigned_to ? t("ui.status.assigned_to", { name: item.assigned_to }) : t("page.reader.why_open");
   const lines = [
     h("span", {}, h("b", { class: "tx1" }, t(`ui.lane.${item.lane}`)), [...item.lane === item.order.priority ? [] : [t(`ui.priority.${item.order.priority}`)], t(`ui.worklist.target.${item.lane}`)].map((word) => ` · ${word}`).join("")),
     t("page.reader.why_due", { due: time(item.due_at), arrived: moment(item.received_at) }),
-    item.input_readiness === "READY" ? t("page.reader.why_complete", { n: item.n_instances }) : t("ui.images.arriving", { n: item.n_instances }),
+    item.input_readiness !== "READY" ? arrivingWords(item) : (detail && evidenceWords(detail)) || t("page.reader.why_complete", { n: item.n_instances }),
+    ...(dose ? [`${t("ui.read.dose")} ${dose}`] : []),
     isBarred(item, person) ? t("page.reader.why_own") : item.claimed_by ? t("ui.worklist.claimed_by", { name: item.claimed_by }) : assigned,
   ];
   return section(t("ui.worklist.preview.why"), h("ol", {}, ...lines.map((line) => h("li", {}, line))));

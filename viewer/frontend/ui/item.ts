@@ -43,6 +43,8 @@ export interface Order {
   lane: Lane;
   requesting_doctor: string;
   made_from_object: boolean;
+  /** How far its device is: requested, fetched, in_progress, completed, discontinued. */
+  acquisition?: { state: string; at: string | null; device: string; reason: string };
   created_at: string;
   suggested_order_uid?: string | null;
 }
@@ -68,6 +70,11 @@ export interface WorklistItem {
   due_at: string;
   input_readiness: "INCOMPLETE" | "READY";
   n_instances: number;
+  /** Of what the device lists, how many images have not come, and what the study waits for. */
+  n_missing?: number;
+  n_listed?: number;
+  listed_by?: "mpps" | "commitment" | null;
+  waits_for?: string | null;
   study_instance_uid: string;
   modality: string;
   body_part: string;

@@ -3,6 +3,7 @@ import { t } from "../i18n.ts";
 import { countdown } from "./countdown.ts";
 import { exam, modality, sexAndAge, siteName, time } from "./format.ts";
 import { type Child, h, icon } from "./h.ts";
+import { arrivingShort } from "./images.ts";
 import { LANE_ICONS, LANE_TONES, type Lane, type Me, SIGNED, type WorklistItem } from "./item.ts";
 
 /** Whether this person may take it: not the author's own verification, not held by another. */
@@ -64,7 +65,7 @@ export function splitComplaint(words: string): [string, string] {
 
 function imageCell(item: WorklistItem): HTMLElement {
   const isReady = item.input_readiness === "READY";
-  const words = t(isReady ? "ui.images.complete" : "ui.images.arriving", { n: item.n_instances });
+  const words = isReady ? t("ui.images.complete", { n: item.n_instances }) : arrivingShort(item);
   return h("span", { class: isReady ? "c-images" : "c-images amber", role: "gridcell" }, icon(isReady ? "check" : "download", 14), words);
 }
 

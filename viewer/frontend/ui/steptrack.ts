@@ -2,6 +2,7 @@
 import { t } from "../i18n.ts";
 import { time } from "./format.ts";
 import { h } from "./h.ts";
+import { arrivingWords } from "./images.ts";
 import { SIGNED, type WorklistItem } from "./item.ts";
 
 export const STEPS = ["arrived", "complete", "reading", "report", "acknowledged"] as const;
@@ -43,7 +44,7 @@ export function statusWords(item: WorklistItem): string {
   if (item.status === "reading" && item.claimed_by) return t("ui.status.reading_by", { name: item.claimed_by });
   if (item.status === "to_verify" && item.claimed_by) return t("ui.status.verifying_by", { name: item.claimed_by });
   if (item.status === "waiting" && item.assigned_to) return t("ui.status.assigned_to", { name: item.assigned_to });
-  if (item.status === "receiving") return t("ui.images.arriving", { n: item.n_instances });
+  if (item.status === "receiving") return arrivingWords(item);
   const word = t(`ui.status.${item.status}`);
   if (item.retake) return [word, t(`ui.retake.${item.retake.category}`), item.retake.reason].filter(Boolean).join(" · ");
   return SIGNED.includes(item.status) && item.ended_at ? `${word} ${time(item.ended_at)}` : word;

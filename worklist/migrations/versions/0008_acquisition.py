@@ -100,7 +100,7 @@ def _tables() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("step_id", sa.Integer(), nullable=False),
         sa.Column("event", sa.Integer(), nullable=False),
-        sa.Column("quantity", sa.String(length=32), nullable=False),
+        sa.Column("quantity", sa.String(length=64), nullable=False),
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("unit", sa.String(length=16), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
