@@ -84,7 +84,9 @@ def _tag(name: str) -> str:
     if number is None and len(name) == 8 and set(name.upper()) <= set("0123456789ABCDEF"):
         number = int(name, 16)
     try:
-        dictionary_VR(number or 0)
+        if number is None or number < 0x00080000:
+            raise KeyError(name)
+        dictionary_VR(number)
     except KeyError:
         raise BadParameter(name[:64]) from None
     return f"{number:08X}"
