@@ -8,6 +8,7 @@ import select
 import socket
 import ssl
 import struct
+import threading
 import time
 from typing import Any
 
@@ -135,11 +136,28 @@ def pace(dul: DULServiceProvider) -> None:
     dul.send_pdu = send_pdu  # type: ignore[method-assign]
 
 
+def keep_answers(assoc: Association) -> None:
+    """Leave answers to whoever waits for them.
+
+    The stock reactor may have passed its checkpoint just before a request clears it, while ``_is_paused`` still says
+    that it waits; it then takes the answer to that request for a request of the peer, and the sender waits in vain.
+    """
+    take = assoc.dimse.get_msg
+
+    def get_msg(block: bool = False) -> Any:
+        if not block and threading.current_thread() is assoc and not assoc._reactor_checkpoint.is_set():
+            return None, None
+        return take(block)
+
+    assoc.dimse.get_msg = get_msg  # type: ignore[method-assign]
+
+
 class RequestorEntity(ApplicationEntity):
     """Requests associations over polled sockets; see ``ApplicationEntity._create_socket``."""
 
     def _create_socket(self, assoc: Association, address: AddressInformation, tls_args: Any) -> PolledSocket:
         pace(assoc.dul)
+        keep_answers(assoc)
         sock = PolledSocket(assoc, address=address)
         sock.tls_args = tls_args
         return sock

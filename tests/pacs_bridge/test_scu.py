@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pynetdicom.presentation import build_context
 
 from pacs_bridge import scu
 from pacs_bridge.extract import read_file_meta
@@ -131,3 +132,16 @@ def test_silence_and_hanging_up_are_told_apart(bad_peer: Callable[[Callable[[soc
     over.set()
     rude = bad_peer(lambda client: void(client.recv(100000)))
     assert scu.store_files(paths, "127.0.0.1", rude, "X", "Y", timeouts=QUICK)[0].outcome == "aborted"
+
+
+def test_an_answer_is_left_to_whoever_waits_for_it(tmp_path: Path) -> None:
+    """pynetdicom's reactor may run on beside a request: once in thousands of objects it took the answer."""
+    contexts = [build_context("1.2.840.10008.1.1")]
+    with dcmtk.storescp(tmp_path, "QS_PACS") as pacs:
+        association, _ = scu.associate("127.0.0.1", pacs.port, "QS_PACS", "TELEREAD", contexts, QUICK)
+        assert association is not None
+        association._reactor_checkpoint.wait = lambda timeout=None: True  # type: ignore[method-assign]
+        statuses = [association.send_c_echo(number).get("Status") for number in range(1, 101)]
+        del association._reactor_checkpoint.wait
+        scu.end(association)
+    assert statuses == [0] * 100
