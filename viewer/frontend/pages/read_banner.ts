@@ -7,7 +7,7 @@ import { arrivingWords, askReleaseImages, isMissing, mayReleaseImages } from "..
 import type { Me, WorklistItem } from "../ui/item.ts";
 import { laneChip } from "../ui/row.ts";
 import type { Detail } from "./detail.ts";
-import { doseWords, evidenceWords, missingWords } from "./evidence.ts";
+import { missingWords } from "./evidence.ts";
 import { requestText } from "./request_text.ts";
 import { isOpen } from "./worklist_order.ts";
 
@@ -20,8 +20,6 @@ export function showBanner(detail: Detail, person: Me): void {
   fact("exam", `${modality(detail.modality)} ${exam(detail)}`.replace(/^(\S+) \1/, "$1"));
   fact("site", siteName(detail.originating_site));
   fact("accession", detail.accession_number || "—");
-  showOptional("dose", doseWords(detail.study));
-  showOptional("evidence", evidenceWords(detail));
   const tone = detail.lane === "stroke" || detail.lane === "chest_pain" ? "teal" : "amber";
   const complaint = byId("complaint-words");
   complaint.className = `request ${tone}`;
@@ -40,13 +38,6 @@ export function showBanner(detail: Detail, person: Me): void {
 function fact(id: string, value: string): void {
   const place = document.querySelector(`#fact-${id} > dd`);
   if (place) fill(place, value);
-}
-
-/** A fact that most examinations lack takes no room where there is none. */
-function showOptional(id: string, words: string): void {
-  byId(`fact-${id}`).hidden = !words;
-  fact(id, words);
-  byId(`fact-${id}`).title = words;
 }
 
 function lockState(detail: Detail, person: Me): Child[] {
@@ -91,7 +82,7 @@ export function noticesOf(detail: Detail, person: Me, hands: NoticeHands): Notic
   if (detail.late_images_at) made.push({ code: "late", tone: "red", icon: "alert", title: t("page.reader.late_title"), text: t("page.reader.late_text", { at: moment(detail.late_images_at) }), action: isMine && detail.step === "addendum" ? { words: t("page.reader.dismiss"), run: hands.dismiss } : undefined });
   if (detail.report?.names_other_patient) made.push({ code: "identity", tone: "red", icon: "alert", title: t("page.identity.title"), text: t("page.identity.signed") });
   for (const one of detail.study.rejections) made.push({ code: "rejected", tone: "amber", icon: "eye", title: t("page.identity.rejected", { n: one.n_instances, why: t(`page.rejection.${one.code}`) }), text: [one.by, moment(one.at), one.reason].filter(Boolean).join(" · ") });
-  if (detail.input_readiness !== "READY") made.push({ code: "receiving", tone: "amber", icon: isMissing(detail) ? "alert" : "download", title: arrivingWords(detail), text: [missingWords(detail), t(isMissing(detail) ? "ui.read.missing" : "ui.read.receiving")].filter(Boolean).join("。"), action: mayReleaseImages(detail) && person.role !== "trainee" ? { words: t("ui.images.release"), run: () => void askReleaseImages(detail) } : undefined });
+  if (detail.input_readiness !== "READY") made.push({ code: "receiving", tone: "amber", icon: isMissing(detail) ? "alert" : "download", title: arrivingWords(detail), text: [missingWords(detail), t(isMissing(detail) ? "ui.read.missing" : "ui.read.receiving")].filter(Boolean).join(" · "), action: mayReleaseImages(detail) && person.role !== "trainee" ? { words: t("ui.images.release"), run: () => void askReleaseImages(detail) } : undefined });
   if (detail.patient.name_is_doubtful) made.push({ code: "name", tone: "amber", icon: "info", title: detail.patient.name, text: t("page.reader.name_doubtful") });
   if (detail.replaced_by) made.push({ code: "replaced", tone: "amber", icon: "return", title: t("page.reader.replaced_title"), text: t("page.reader.replaced_text"), action: { words: t("ui.worklist.open"), run: () => hands.openSuccessor(detail.replaced_by ?? "") } });
   return made;

@@ -4,8 +4,10 @@ import { server } from "../server.ts";
 import { deliveryTrack } from "../ui/deliverytrack.ts";
 import { exam, fullDate, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h } from "../ui/h.ts";
+import { arrivingWords } from "../ui/images.ts";
 import { SIGNED } from "../ui/item.ts";
 import type { Delivery, Detail, Prior } from "./detail.ts";
+import { doseWords, evidenceWords, missingWords } from "./evidence.ts";
 import { requestText } from "./request_text.ts";
 import { samePerson } from "./same_person.ts";
 import { suggestedOrder } from "./suggested_order.ts";
@@ -49,6 +51,9 @@ export function showOrder(detail: Detail, changed: () => void): void {
     [t("page.reader.acquired_at"), detail.acquired_at ? moment(detail.acquired_at) : detail.kind === "ecg" ? t("page.reader.recording_time_unknown") : "—"],
     [t("page.reader.received_at"), `${moment(detail.received_at)} · ${t("ui.images.n", { n: detail.n_instances })}`],
   ];
+  const [evidence, missing, dose] = [evidenceWords(detail), missingWords(detail), doseWords(detail.study)];
+  if (evidence || missing) facts.push([t("ui.read.images"), evidence || [arrivingWords(detail), missing].join(" · ")]);
+  if (dose) facts.push([t("ui.read.dose"), dose]);
   fill(byId("pane-order"),
     order.made_from_object && h("div", { class: "banner amber" }, h("p", {}, t("ui.worklist.preview.no_order"))),
     detail.suggested_order && suggestedOrder(detail, detail.suggested_order, changed),
