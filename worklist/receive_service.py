@@ -124,17 +124,10 @@ def _file_note(
     """A rejection note hides what it names, itself included; before its study came, it is kept aside and works."""
     rejection = record.rejection
     assert rejection is not None  # noqa: S101  the caller looked
-    lost = rejection_service.note(
-        session, sender.site_id, record.sop_instance_uid, rejection, source=sender.source, now=now
-    )
-    for study_id in sorted(lost):
-        changed = session.get_one(Study, study_id)
-        if signed_statuses(session, study_id):  # what was signed stands on images that are gone
-            workitem_uid = addendum_for_signer(session, changed, now)
-            audit.emit(
-                session, "images_rejected", now=now, site_id=changed.site_id, study_id=study_id,
-                workitem_uid=workitem_uid, code=rejection.code,
-            )  # fmt: skip
+    rejection_service.note(
+        session, sender.site_id, record.sop_instance_uid, rejection, source=sender.source, now=now,
+        signed_statuses=signed_statuses,
+    )  # fmt: skip
     if study is None:
         details: dict[str, object] = {"code": rejection.code, "n_references": len(rejection.references)}
         return quarantine(session, sender, received, "rejection_note_early", now, details=details)

@@ -1,6 +1,6 @@
 """A person's rejection note: a Key Object Selection written, stored, and put into force. [app]"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from blake3 import blake3
@@ -19,9 +19,10 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
 
 def reject_instances(
-    roof: Roof, actor: Actor, study_uid: str, code: str, reason: str, sop_uids: Sequence[str] | None, now: datetime
-) -> int:
-    """How many instances a new note hides: those named, or all that are shown.
+    roof: Roof, actor: Actor, study_uid: str, code: str, reason: str, sop_uids: Sequence[str] | None, now: datetime,
+    *, signed_statuses: Callable[[Session, int], set[str]],
+) -> int:  # fmt: skip
+    """How many instances a new note hides: those named, or all that are shown. Whoever signed on them is told.
 
     Raises Refused: not_found (study, or none of the instances in it), reason_missing.
     """
@@ -37,8 +38,9 @@ def reject_instances(
         key = roof.blobs.put(content)
         rejected = RejectionNote(code, tuple((study_uid, row.sop_instance_uid) for row, _ in chosen))
         rejection_service.note(
-            session, study.site_id, note_uid, rejected, source=actor.username, now=now, actor=actor, reason=reason
-        )
+            session, study.site_id, note_uid, rejected, source=actor.username, now=now, actor=actor, reason=reason,
+            signed_statuses=signed_statuses,
+        )  # fmt: skip
         series = Series(
             study_id=study.id, series_instance_uid=series_uid, modality="KO", number=9000, description="", body_part=""
         )

@@ -4,7 +4,7 @@ A hidden instance is gone from every list, display, query and retrieve (``Instan
 its study's count; its bytes stay. Sent again it stays hidden.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from pacs_bridge.key_object import QUALITY, RejectionNote
 from worklist.access import Act, Actor, Refused, check
 from worklist.account_tables import Account
+from worklist.addendum_service import addendum_for_signer
 from worklist.base import audit
 from worklist.repair_tables import RejectedInstance, Rejection
 from worklist.tables import Instance, Quarantine, Series, Site, Study
@@ -21,12 +22,15 @@ from worklist.tables import Instance, Quarantine, Series, Site, Study
 
 def note(
     session: Session, site_id: int, note_uid: str, rejection: RejectionNote, *,
-    source: str, now: datetime, actor: Actor | None = None, reason: str = "",
+    source: str, now: datetime, signed_statuses: Callable[[Session, int], set[str]], actor: Actor | None = None,
+    reason: str = "",
 ) -> set[int]:  # fmt: skip
     """Write a note down and hide what it names; the studies that lost instances.
 
-    The same note again changes nothing.
+    Whoever signed on them gets work. ``signed_statuses``: of a study's reports (the report package knows). The same
+    note again changes nothing.
     """
+    _lock(session, site_id, (study_uid for study_uid, _ in rejection.references))
     if session.scalar(select(Rejection.id).where(Rejection.note_sop_instance_uid == note_uid)) is not None:
         return set()
     row = Rejection(
@@ -48,7 +52,29 @@ def note(
         details={"code": rejection.code, "n_named": len(uids), "n_hidden": sum(hidden.values())},
     )  # fmt: skip
     _tell(session, hidden, now, rejection.code)
+    for study_id in sorted(hidden):
+        if signed_statuses(session, study_id):  # what was signed stands on images that are gone
+            _tell_signer(session, session.get_one(Study, study_id), rejection.code, now)
     return set(hidden)
+
+
+def _lock(session: Session, site_id: int, study_uids: Iterable[str]) -> None:
+    """Studies one after another: what arrives in them waits, and then sees the note; two notes count nothing twice."""
+    uids = sorted(set(study_uids))
+    for start in range(0, len(uids), 500):
+        named = Study.study_instance_uid.in_(uids[start : start + 500])
+        session.execute(
+            select(Study.id).where(named, Study.site_id == site_id).order_by(Study.id)
+            .with_for_update(key_share=True)
+        ).all()  # fmt: skip
+
+
+def _tell_signer(session: Session, study: Study, code: str, now: datetime) -> None:
+    workitem_uid = addendum_for_signer(session, study, now)
+    audit.emit(
+        session, "images_rejected", now=now, site_id=study.site_id, study_id=study.id, workitem_uid=workitem_uid,
+        code=code,
+    )  # fmt: skip
 
 
 def _set_hidden(session: Session, site_id: int, sop_uids: Iterable[str], code: str | None) -> dict[int, int]:
@@ -149,6 +175,9 @@ def undo(session: Session, actor: Actor, rejection_id: int, reason: str, now: da
         raise Refused("already_settled")
     if row.code != QUALITY:
         raise Refused("rejection_stands")
+    _lock(session, row.site_id, session.scalars(
+        select(RejectedInstance.study_instance_uid).where(RejectedInstance.rejection_id == rejection_id)
+    ))  # fmt: skip
     row.undone_at, row.undone_by, row.undone_reason = now, actor.account_id, reason.strip()[:256]
     session.flush()
     named = session.scalars(

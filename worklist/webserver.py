@@ -78,7 +78,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
         "verify_code": VerifyDesk(roof.db, intact).look_up, "failing_parts": partial(failing_parts, roof),
         "vault": partial(open_vault, roof.keys_dir), "signed_statuses": report_store.signed_statuses,
         "forget_preparations": report_store.forget_preparations,
-        "reject_instances": partial(reject_instances, roof),
+        "reject_instances": partial(reject_instances, roof, signed_statuses=report_store.signed_statuses),
         "ups_place": partial(place_of, roof),
         **admin_adapters(roof), **dicomweb_adapters(roof, inbox, memory),
     }  # fmt: skip

@@ -156,14 +156,38 @@ def test_the_later_repair_goes_back_first(county: Township, folder: Path) -> Non
     assert county.row(Study, one.id).patient_pk == one.patient_pk
 
 
-def test_a_signed_report_is_left_alone_and_its_signer_told(county: Township, tmp_path: Path, folder: Path) -> None:
+def reject(county: Township, uid: str, code: str, reason: str, named: list[str] | None) -> int:
+    return reject_instances(
+        county.roof, county.actor("admin"), uid, code, reason, named, county.clock(),
+        signed_statuses=report_store.signed_statuses,
+    )  # fmt: skip
+
+
+def signed_study(county: Township, tmp_path: Path) -> tuple[Study, Any]:
+    """A study and its signed report."""
     study, item = county.study(tmp_path)
     radiologist = county.actor("radiologist")
     with county.roof.db.write() as session:
         workitem_service.claim(session, radiologist, item.workitem_uid, county.clock())
         sections = {"findings": "双肺清晰", "impression": "未见异常"}
         saved = service.save_draft(session, radiologist, item.workitem_uid, "dr-chest", sections, 0, county.clock())
-    report = county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
+    return study, county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
+
+
+def test_who_signed_hears_that_a_person_took_the_images_away(county: Township, tmp_path: Path) -> None:
+    study, _ = signed_study(county, tmp_path)
+    uid = study.study_instance_uid
+    reject(county, uid, "113037", "拍错病人", None)
+    with county.roof.db.read() as session:
+        work = session.scalars(select(Workitem).where(Workitem.study_id == study.id, Workitem.step == "addendum")).one()
+        told = session.scalars(select(WorkflowEvent).where(WorkflowEvent.kind == "images_rejected")).one()
+    assert work.scheduled_performer == county.actor("radiologist").account_id
+    assert told.workitem_uid == work.workitem_uid
+
+
+def test_a_signed_report_is_left_alone_and_its_signer_told(county: Township, tmp_path: Path, folder: Path) -> None:
+    study, report = signed_study(county, tmp_path)
+    radiologist = county.actor("radiologist")
     other, _ = arrive(county, folder, "王芳", "2", "QS_DR")
     county.clock.forward(60)
     with county.roof.db.write() as session:
@@ -182,7 +206,7 @@ def test_a_person_rejects_by_a_note_of_their_own(county: Township, folder: Path)
     county.receive(write_instance(folder, side=8, PatientName="=钱守义", PatientID="1", StudyInstanceUID=study.study_instance_uid), "QS_CT")
     with county.roof.db.read() as session:
         uid = store.instances_of_study(session, study.id)[0].sop_instance_uid
-    made = reject_instances(county.roof, county.actor("admin"), study.study_instance_uid, "113001", "体动", [uid], county.clock())
+    made = reject(county, study.study_instance_uid, "113001", "体动", [uid])
     with county.roof.db.read() as session:
         shown = [row.sop_instance_uid for row in store.instances_of_study(session, study.id)]
         (why,) = rejection_service.rejections_of(session, study)
@@ -196,4 +220,4 @@ def test_a_person_rejects_by_a_note_of_their_own(county: Township, folder: Path)
         rejection_service.undo(session, county.actor("admin"), why["rejection_id"], "医生认可", county.clock())
     assert county.row(Study, study.id).n_instances == 2
     with pytest.raises(Refused, match="not_found"):
-        reject_instances(county.roof, county.actor("admin"), study.study_instance_uid, "113001", "x", ["1.2"], county.clock())
+        reject(county, study.study_instance_uid, "113001", "x", ["1.2"])
