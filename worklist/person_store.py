@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from worklist.account_tables import Account
@@ -127,10 +127,12 @@ def with_site(session: Session, patient_pks: Collection[int]) -> dict[int, tuple
     return {patient.id: (patient, site) for patient, site in rows}
 
 
-def studies_of_patients(session: Session, patient_pks: Collection[int], most: int = 20) -> Sequence[Study]:
-    return session.scalars(
-        select(Study).where(Study.patient_pk.in_(patient_pks)).order_by(Study.received_at.desc()).limit(most)
-    ).all()
+def studies_of_patients(
+    session: Session, patient_pks: Collection[int], most: int = 20, sight: ColumnElement[bool] | None = None
+) -> Sequence[Study]:
+    """The newest ones; ``sight``: the condition on Study that whoever asks is held to."""
+    query = select(Study).where(Study.patient_pk.in_(patient_pks), true() if sight is None else sight)
+    return session.scalars(query.order_by(Study.received_at.desc()).limit(most)).all()
 
 
 def linked_persons(session: Session, most: int = 200) -> Sequence[int]:

@@ -91,8 +91,9 @@ def _short(session: Session, study: Study) -> dict[str, Any]:
 @repair.get("/api/repair/studies/<uid>")
 @route_needs(Act.IDENTITY_REPAIR, summary="Everything that says whose a study is", touches=False)
 def one_study(uid: str) -> dict[str, Any]:
-    with read() as session:
+    with write() as session:
         study = _study(session, uid)
+        _note_look(session, actor(), study)
         order = session.get_one(Order, study.order_uid)
         waiting = session.execute(
             select(Quarantine).where(Quarantine.study_id == study.id, Quarantine.resolved_at.is_(None))
@@ -130,7 +131,7 @@ def thumbnail(uid: str) -> Response:
             select(Instance, Study)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Series.study_id)
-            .where(Instance.sop_instance_uid == uid)
+            .where(Instance.sop_instance_uid == uid, Instance.hidden_code.is_(None))
         ).first()
         if row is None:
             raise Refused("not_found")

@@ -18,6 +18,7 @@ from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.person_tables import PatientNumber
 from worklist.session_service import open_session
+from worklist.tables import Instance
 from worklist.webserver import build_web
 
 ID = "11010519491231002X"
@@ -72,7 +73,26 @@ def test_a_typed_number_links_and_is_shown_masked(county: Township, app: Flask) 
     status, _ = reviewer.ask("POST", f"/api/persons/links/{person['links'][1]['link_id']}/undo", {"reason": "核实不是"})
     assert status == 200 and reviewer.ask("GET", "/api/persons")[1] == {"persons": []}
     with county.roof.db.read() as session:
-        assert ID not in str([row.details for row in session.scalars(select(AuditEvent))])
+        rows = session.scalars(select(AuditEvent)).all()
+        assert ID not in str([row.details for row in rows])
+        searches = [(row.actor, row.details["matches"]) for row in rows if row.act == "person.search"]
+        assert searches == [("reviewer", 2), ("reviewer", 0)]
+
+
+def test_who_judges_persons_sees_their_studies_as_far_as_everywhere(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    county.receive(write_instance(folder, side=8, PatientID=ID, PatientBirthDate="19491231", PatientSex="F"), "QS_CT")
+    work(county)
+
+    def studies(username: str) -> int:
+        (patient,) = Person(county, app, username).ask("POST", "/api/persons/search", {"number": ID})[1]["patients"]
+        return len(patient["studies"])
+
+    assert (studies("reviewer"), studies("admin")) == (1, 1)
+    with county.roof.db.write() as session:
+        session.scalars(select(Account).where(Account.username == "reviewer")).one().kinds = ["ecg"]
+    assert (studies("reviewer"), studies("admin")) == (0, 1)
 
 
 @pytest.mark.parametrize("number", ["110105194912310021", "123", "无"])
@@ -114,6 +134,14 @@ def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flas
     assert admin.ask("POST", f"{at}/reject", {"code": "113001", "reason": "体动"}) == (200, {"n_instances": 1})
     hidden = admin.ask("GET", at)[1]
     assert (hidden["n_instances"], hidden["thumbnails"], hidden["rejections"][0]["code"]) == (0, [], "113001")
+    with county.roof.db.read() as session:
+        slice_, _note = session.scalars(select(Instance).where(Instance.hidden_code == "113001").order_by(Instance.id))
+        seen = session.scalars(select(AuditEvent.object_uid).where(AuditEvent.act == "repair.view")).all()
+    small = county.roof.blobs.derived_dir(slice_.blob_key) / "thumbnail.jpg"
+    small.parent.mkdir(parents=True)
+    small.write_bytes(b"")
+    assert admin.ask("GET", f"/api/repair/thumbnails/{slice_.sop_instance_uid}")[0] == 404
+    assert sorted(seen) == sorted((wrong["study_instance_uid"], right["study_instance_uid"]))
     note = hidden["rejections"][0]["rejection_id"]
     assert admin.ask("POST", f"/api/repair/rejections/{note}/undo", {"reason": "认可"})[0] == 200
     assert admin.ask("POST", f"/api/repair/repairs/{made['repair_id']}/undo", {"reason": "没错"})[0] == 200
