@@ -102,8 +102,9 @@ class FrameMemory:
 
 
 def _answer(places: FramePlaces, file: Path, digest: str, number: int, accept: str, address: str) -> FastAnswer | None:
-    form = frame_form(accept, places.transfer_syntax_uid, places.is_raw, False)
-    if form is None:
+    # What was derived at ingest is not looked at here: where it could be wanted first, the long way answers.
+    form, with_derived = (frame_form(accept, places.transfer_syntax_uid, places.is_raw, has) for has in (False, True))
+    if form is None or form != with_derived:
         return None
     segments: list[Segment] = [FileRange(file, *piece) for piece in places.frames[number - 1]]
     kind, etag = frame_type(form), frame_etag(digest, form, [number])

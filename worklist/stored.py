@@ -21,6 +21,8 @@ class Stored:
     failure: int | None = None
 
 
-def failure_of(quarantine_reason: str) -> int:
-    """The status that a quarantined object's sender is told."""
+def failure_of(quarantine_reason: str) -> int | None:
+    """The status that a quarantined object's sender is told; None: nothing failed, it waits for its study."""
+    if quarantine_reason == "rejection_note_early":
+        return None  # in force from this moment on
     return _FAILURE_BY_REASON.get(quarantine_reason, CANNOT_UNDERSTAND)

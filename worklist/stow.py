@@ -1,5 +1,6 @@
 """Objects stored over HTTP go the same road as a modality's: spooled, durable, filed in one association. [app]"""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from worklist.inbox import IndexInbox
 from worklist.receive_service import Filed
 from worklist.roof import Roof
 from worklist.stored import CANNOT_UNDERSTAND, MISMATCH, OUT_OF_RESOURCES, PROCESSING_FAILURE, Stored, failure_of
+
+log = logging.getLogger("teleread.stow")
 
 DICOM = "application/dicom"
 MOST_OBJECT_BYTES = 2 << 30  # a DICOM element's length ends at 4 GiB; beyond this nobody reads it on a screen
@@ -57,11 +60,7 @@ class StowDesk:
         if part.headers.get("content-type", DICOM).partition(";")[0].strip().lower() != DICOM:
             spooled.path.unlink()
             return Stored(failure=CANNOT_UNDERSTAND)
-        record, problem = None, None
-        try:
-            record = extract(spooled.path, fallback_character_set=FALLBACK_CHARACTER_SET, zone=self.roof.settings.zone)
-        except Problem as found:
-            problem, record = found, None
+        record, problem = self._read(spooled)
         known = record or (problem.record if problem else None)
         if known is not None and study_instance_uid not in (None, known.study_instance_uid):
             spooled.path.unlink()
@@ -74,6 +73,21 @@ class StowDesk:
             sop_instance_uid=known.sop_instance_uid if known else "",
             transfer_syntax_uid=known.transfer_syntax_uid if known else "", record=record, problem=problem,
         )  # fmt: skip
+
+    def _read(self, spooled: Spooled) -> tuple[ObjectRecord | None, Problem | None]:
+        try:
+            return extract(
+                spooled.path, fallback_character_set=FALLBACK_CHARACTER_SET, zone=self.roof.settings.zone
+            ), None  # fmt: skip
+        except Problem as problem:
+            return None, problem
+        except (OSError, MemoryError):
+            spooled.path.unlink(missing_ok=True)
+            raise
+        except Exception as error:
+            # As at the listener: a fault of ours costs no object; a person looks at it in quarantine.
+            log.error("object unreadable: %s", type(error).__name__)
+            return None, Problem("malformed", {"part": type(error).__name__})
 
     def _spooled(self, part: Part) -> Spooled | None:
         """The part's bytes in the spool, fsynced; None for more than an object may have. Raises OSError (disk full)."""

@@ -1,8 +1,8 @@
 """A password as it is presented, by form, API or HTTP Basic: tried, and limited per source. [web]
 
-HTTP Basic sends the password with every request. It is compared once, then remembered for BASIC_LASTS under a
-keyed hash of the header (the key lives and dies with the process); behind it stands an ordinary login that an
-administrator sees and can end.
+HTTP Basic sends the password with every request. It is compared once, then remembered as long as its login lasts
+under a keyed hash of the header (the key lives and dies with the process); behind it stands an ordinary login that
+an administrator sees and can end.
 """
 
 import base64
@@ -18,11 +18,12 @@ from datetime import datetime, timedelta
 from flask import current_app, request
 
 from worklist.account_service import LoginRefused, log_in, look_up, password_matches
-from worklist.session_service import BASIC_LASTS, OpenedSession
+from worklist.session_service import OpenedSession
 from worklist.web_context import now, read, source, write
 from worklist.web_errors import WebError, status_of
 
 FAILURES_PER_MINUTE = 30
+COMPARED_BEFORE = timedelta(seconds=10)  # a remembered login must not end between the look here and its use
 _SOURCES_REMEMBERED = 10_000
 _BASIC_REMEMBERED = 2_000
 _LONGEST_HEADER = 2_000
@@ -120,8 +121,10 @@ def basic_secret() -> str | None:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
+    if len(header) > _LONGEST_HEADER:
+        raise WebError(401, "invalid_credentials", remaining=0)
     logins = basic_logins()
-    hashed = logins.hash_of(header[:_LONGEST_HEADER], source())
+    hashed = logins.hash_of(header, source())
     if (known := logins.find(hashed, now())) is not None:
         return known
     with logins.lock_of(hashed):
@@ -131,7 +134,7 @@ def basic_secret() -> str | None:
         outcome = try_login(username, password, "basic")
         if isinstance(outcome, LoginRefused):
             raise WebError(status_of(outcome.code), outcome.code, **outcome.params)
-        logins.remember(hashed, outcome.secret, now() + BASIC_LASTS)
+        logins.remember(hashed, outcome.secret, outcome.expires_at - COMPARED_BEFORE)
         return outcome.secret
 
 
@@ -141,6 +144,6 @@ def _credentials(encoded: str) -> tuple[str, str]:
         username, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, ValueError):
         raise WebError(401, "invalid_credentials", remaining=0) from None
-    if not colon or not username or not password or len(encoded) > _LONGEST_HEADER:
+    if not colon or not username or not password:
         raise WebError(401, "invalid_credentials", remaining=0)
     return username[:64], password

@@ -18,14 +18,18 @@ from pydicom.uid import generate_uid
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from pacs_bridge.extract import extract
+from pacs_bridge.objects import StudyIdentity, rejection_note
 from tests.peers.township import PASSWORD, Township, township
 from tests.worklist.test_routes import token
 from viewer.derive import derive_instance
 from viewer.dicomweb_accept import frame_form, object_form, picked
+from viewer.dicomweb_fast import FrameMemory
 from worklist.account_service import hash_password
 from worklist.account_tables import Account, LoginSession
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
+from worklist.outgoing import Outgoing
 from worklist.tables import Instance, Quarantine, Series
 from worklist.webserver import build_web
 
@@ -232,8 +236,10 @@ def test_basic_is_compared_once_remembered_and_limited(county: Township, client:
 
     assert [status("radiologist", PASSWORD) for _ in range(3)] == [200] * 3
     assert logins() == 1
-    county.clock.forward(301)
+    county.clock.forward(295)  # compared again before the login ends: no request falls between
     assert (status("radiologist", PASSWORD), logins()) == (200, 2)
+    padded = {"Authorization": "Basic" + " " * 2000 + base64.b64encode(f"radiologist:{PASSWORD}".encode()).decode()}
+    assert client.get(f"{ct.url}/metadata", headers=padded).status_code == 401
     assert status("radiologist", PASSWORD, "/api/worklist") == 401  # DICOMweb's alone
     with county.roof.db.write() as session:
         for row in session.scalars(select(LoginSession).where(LoginSession.kind == "basic")):
@@ -284,6 +290,49 @@ def test_storing_again_is_all_right_and_other_content_is_not(county: Township, c
     assert json.loads(changed.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
     other_site = stow(client, county, [file_of(SOPInstanceUID=generate_uid())], user="tech2")
     assert json.loads(other_site.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0124]
+
+
+def test_a_note_before_its_study_is_stored_and_works(county: Township, client: FlaskClient) -> None:
+    slice_ = dcmread(BytesIO(file_of()))
+    note = rejection_note(
+        "113001", [(str(slice_.SeriesInstanceUID), str(slice_.SOPClassUID), str(slice_.SOPInstanceUID))],
+        study=StudyIdentity(str(slice_.StudyInstanceUID), str(slice_.PatientName), str(slice_.PatientID)),
+        sop_instance_uid=generate_uid(), series_instance_uid=generate_uid(), made_at=county.clock(), reason="体动",
+    )  # fmt: skip
+    assert [stow(client, county, [one]).status_code for one in (note, file_of())] == [200, 200]
+    assert get(client, county, f"/dicom-web/studies/{slice_.StudyInstanceUID}").status_code == 404
+
+
+def test_an_object_that_we_fail_to_read_costs_neither_itself_nor_the_others(
+    county: Township, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [True, False]
+
+    def reads(*given: Any, **named: Any) -> Any:
+        if fails.pop(0):
+            raise RecursionError("Doe^John")
+        return extract(*given, **named)
+
+    monkeypatch.setattr("worklist.stow.extract", reads)
+    answer = stow(client, county, [file_of(SOPInstanceUID=generate_uid()), file_of()])
+    assert answer.status_code == 202
+    with county.roof.db.read() as session:
+        kept = session.scalars(select(Quarantine)).one()
+    assert (kept.reason, kept.details, county.roof.blobs.exists(kept.blob_key)) == ("malformed", {"part": "RecursionError"}, True)
+
+
+def test_the_short_way_gives_nothing_that_the_long_way_would_give_otherwise(tmp_path: Path) -> None:
+    data = Path(str(get_testdata_file("CT_small.dcm")))
+    row = Outgoing("1.2", "1.3", "1.4", "1.5", EXPLICIT, "key", "digest", data.stat().st_size, 1)
+    memory, path = FrameMemory(), "/dicom-web/studies/1.2/series/1.3/instances/1.4/frames/1"
+    memory.remember("c\0", "host", "http://host/dicom-web/studies/1.2/series/1.3/instances", [row], {"1.4": data})
+
+    def answered(accept: str, cookie: bytes = b"c", host: bytes = b"host") -> bool:
+        return memory.find(path, [(b"cookie", cookie), (b"host", host), (b"accept", accept.encode())]) is not None
+
+    assert [answered(accept) for accept in ("*/*", "application/octet-stream")] == [True, True]
+    assert [answered(accept) for accept in ("image/jphc", "image/jphc, */*;q=0.1", "image/png")] == [False, False, False]
+    assert not answered("*/*", cookie=b"another") and not answered("*/*", host=b"another")
 
 
 def test_what_is_no_store_request(county: Township, client: FlaskClient) -> None:
