@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MOST_HEADER_BYTES = 16 * 1024
-MOST_BOUNDARY_BYTES = 70  # RFC 2046 5.1.1
+MOST_BOUNDARY_BYTES = 128  # RFC 2046 5.1.1 says 70; Orthanc sends 73
 _READ_BYTES = 1 << 18
 Read = Callable[[int], bytes]
 

@@ -165,12 +165,18 @@ def handle(error: Exception) -> AnyResponse:
 def _code_of_machine(error: Exception) -> str | None:
     """What database or disk say; None where that is a fault of ours."""
     if isinstance(error, OperationalError):
-        return "database_busy"
+        return "storage_full" if _is_full(error) else "database_busy"
     if isinstance(error, DataError):  # a value that no column holds, past every check of ours
         return "bad_request"
     if isinstance(error, IntegrityError) and _is_taken(error):
         return "conflict"
     return "storage_full" if isinstance(error, OSError) and error.errno in _NO_SPACE else None
+
+
+def _is_full(error: OperationalError) -> bool:
+    """Whether the database's own disk is full."""
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    return name == "SQLITE_FULL" or getattr(error.orig, "sqlstate", None) == "53100"  # disk_full
 
 
 def _is_taken(error: IntegrityError) -> bool:

@@ -1,11 +1,13 @@
-"""Listener and worker are killed at random moments while instances arrive; what was acknowledged must be there.
+"""Listener, one of its processes, worker: killed while instances arrive; what was acknowledged must be there.
 
 Two senders send over short associations. What got no 0x0000 is sent again, but for some "impatient" instances
 that are sent once only: their bytes may lie in the store without a row, which ``teleread check`` has to mend.
 """
 
+import os
 import random
 import re
+import signal
 import sqlite3
 import threading
 import time
@@ -17,12 +19,14 @@ from pathlib import Path
 from blake3 import blake3
 from pydicom.uid import generate_uid
 
+from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import read_file_meta
 from pacs_bridge.scu import StoreResult, Timeouts, store_files
 from tests.peers.instances import new_instance
 from tests.peers.roles import Roles, roles_of_a_county
 
 N_SENDERS = 2
+N_PROCESSES = 2
 PER_ASSOCIATION = 8
 PER_STUDY = 20
 IMPATIENT = 0.1  # share of instances that are not sent again
@@ -38,6 +42,7 @@ class Outcome:
     n_instances: int
     n_kills: int
     n_worker_kills: int = 0
+    n_process_kills: int = 0
     n_acknowledged: int = 0
     n_sent_again: int = 0
     n_impatient: int = 0
@@ -47,7 +52,8 @@ class Outcome:
 
     def line(self) -> str:
         return (
-            f"{self.n_kills} kills of the listener, {self.n_worker_kills} of the worker, {self.n_instances} instances: "
+            f"{self.n_kills} kills of the listener ({self.n_process_kills} of one of its {N_PROCESSES} processes), "
+            f"{self.n_worker_kills} of the worker, {self.n_instances} instances: "
             f"{self.n_acknowledged} acknowledged, {self.n_sent_again} sent again, {self.n_impatient} given up by their "
             f"sender, {self.n_orphans} orphaned files mended; {len(self.problems)} problems; seed {self.seed}, "
             f"{self.duration_s:.0f} s"
@@ -105,6 +111,7 @@ def run_campaign(folder: Path, *, seed: int, n_instances: int, n_kills: int, say
     impatient = {uid for uid in files if chance.random() < IMPATIENT}
     started = time.monotonic()
     with roles_of_a_county(folder / "product") as roles:
+        roles.environ["TELEREAD_DICOM_PROCESSES"] = str(N_PROCESSES)
         traffic = _Traffic(files, impatient, outcome)
         _send_and_kill(roles, traffic, outcome, chance, say)
         roles.stop()
@@ -145,6 +152,10 @@ def _send_and_kill(
         while traffic.n_settled < moment:
             time.sleep(0.001)
         time.sleep(chance.random() * 0.04)
+        if number % 4 == 0 and (processes := roles.children("listen")):
+            os.kill(chance.choice(processes), signal.SIGKILL)  # one of several: the others go on, it comes again
+            outcome.n_process_kills += 1
+            continue
         roles.kill("listen")
         if number % 3 == 0:
             roles.kill("work")
@@ -178,7 +189,7 @@ def _compare(roles: Roles, files: dict[str, Path], acknowledged: set[str], outco
 
 
 def _differences(roles: Roles, uid: str, key: str, sent: Path | None) -> Iterator[str]:
-    path = roles.data_dir / "blobs" / "objects" / key[:2] / key
+    path = FileBlobs(roles.data_dir / "blobs").path(key)
     if sent is None or not path.is_file():
         yield f"row without {'a sent object' if sent is None else 'a file'}: {uid}"
         return

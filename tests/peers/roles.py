@@ -58,6 +58,14 @@ class Roles:
         process.kill()
         process.wait()
 
+    def children(self, role: str) -> list[int]:
+        """Process ids of those that a role has parted into."""
+        process_id = self._running[role].pid
+        try:
+            return [int(one) for one in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+        except OSError:
+            return []
+
     def stop(self) -> None:
         """SIGTERM to all; AssertionError where one does not go within 12 s."""
         for process in self._running.values():
