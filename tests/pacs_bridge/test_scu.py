@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,9 +139,9 @@ def test_an_answer_is_left_to_whoever_waits_for_it(tmp_path: Path) -> None:
     """pynetdicom's reactor may run on beside a request: once in thousands of objects it took the answer."""
     contexts = [build_context("1.2.840.10008.1.1")]
     with dcmtk.storescp(tmp_path, "QS_PACS") as pacs:
-        association, _ = scu.associate("127.0.0.1", pacs.port, "QS_PACS", "TELEREAD", contexts, QUICK)
+        association, _ = scu.associate("127.0.0.1", pacs.port, "QS_PACS", "TELEREAD", contexts, scu.Timeouts(response_s=10))
         assert association is not None
-        association._reactor_checkpoint.wait = lambda timeout=None: True  # type: ignore[method-assign]
+        association._reactor_checkpoint.wait = lambda timeout=None: bool(time.sleep(0.001))  # type: ignore[method-assign]
         statuses = [association.send_c_echo(number).get("Status") for number in range(1, 101)]
         del association._reactor_checkpoint.wait
         scu.end(association)
