@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
-from pacs_bridge import character_set
+from pacs_bridge import character_set, escapes
 from pacs_bridge.query_attributes import ATTRIBUTES, LEVELS, OF_EVERY_ANSWER, SEQUENCE, UNIQUE, level_of
 
 _STRUCTURE = frozenset(("SpecificCharacterSet", "QueryRetrieveLevel", *OF_EVERY_ANSWER))
@@ -84,6 +84,8 @@ def write(
         _put(into, keyword, value)
     if len(item):
         found.add(DataElement(tag_for_keyword(SEQUENCE) or 0, "SQ", Sequence([item])))
+    if term == escapes.TERM:
+        return escapes.with_escapes(found)
     if not is_ascii:
         terms = term.split("\\")
         _put(found, "SpecificCharacterSet", terms if len(terms) > 1 else term)
