@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR
 
 from pacs_bridge import elements
 from pacs_bridge.extract import read_file_meta
 from pacs_bridge.frame_places import Range, frame_places
 
 PIXEL_DATA = "7FE00010"
+_TEXT = frozenset(
+    ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
+)
 # 54000100/2/54001010: a tag, then the number of an item and a tag in it, as often as sequences lie in each other.
 _PATH = re.compile(r"[0-9A-Fa-f]{8}(/[1-9][0-9]{0,5}/[0-9A-Fa-f]{8})*")
 
@@ -55,11 +59,21 @@ def _place(path: Path, tag: int) -> Range | None:
         while position + 8 <= len(data):
             header = elements.read_header(data, position, encoding)
             if header.tag >= tag:
-                return (
-                    (header.start, header.length) if header.tag == tag and header.length != elements.UNDEFINED else None
-                )
+                is_value = header.tag == tag and header.length != elements.UNDEFINED
+                return (header.start, header.length) if is_value and _is_binary(header) else None
             position = elements.after(data, header, encoding)
     return None
+
+
+def _is_binary(header: elements.Header) -> bool:
+    """Text is no bulk data: it leaves in metadata and objects, where a repaired identity stands in its place."""
+    vr = header.vr.decode("ascii", "replace") if header.vr else ""
+    if not vr or vr == "UN":
+        try:
+            vr = dictionary_VR(header.tag)
+        except KeyError:
+            return True  # a private element
+    return vr not in _TEXT
 
 
 def _value(dataset: Dataset, path: list[int]) -> Bulk | None:

@@ -18,6 +18,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pacs_bridge import character_set, elements
 from pacs_bridge.elements import UNDEFINED, Encoding, Header
 from pacs_bridge.extract import read_file_meta
+from pacs_bridge.records import Problem
 
 UNICODE = "ISO_IR 192"
 MODIFIED_AT = "AttributeModificationDateTime"  # among the corrections: when, not what
@@ -32,14 +33,11 @@ _IMPLICIT = Encoding(implicit=True, little=True)
 _COPY_BYTES = 1 << 20
 
 
-def corrected(path: Path, corrections: Mapping[str, str], *, fallback: str = "GB18030") -> bytes:
-    """The object with other values, keyword to value ("" empties one). Raises Problem where it has no structure."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return b"".join(_parts(data, corrections, fallback))
-
-
 def write_corrected(path: Path, corrections: Mapping[str, str], target: Path, *, fallback: str = "GB18030") -> None:
-    """The same into a file, its pixels copied in blocks."""
+    """A copy with other values, keyword to value ("" empties one), its pixels copied in blocks.
+
+    Raises Problem where the object has no structure.
+    """
     with (
         path.open("rb") as stream, target.open("wb") as out,
         mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -51,7 +49,9 @@ def _parts(data: mmap.mmap, corrections: Mapping[str, str], fallback: str) -> It
     syntax, start = read_file_meta(data)
     yield data[:start]
     if syntax in elements.DEFLATED:
-        inflated, _ = elements.inflate(data, start)
+        inflated, is_whole = elements.inflate(data, start)
+        if not is_whole:  # longer than we inflate: half of it must not leave as the whole
+            raise Problem("malformed", {"part": "deflated data set"})
         body, rest = _body(inflated, 0, elements.EXPLICIT_LITTLE, corrections, fallback)
         deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
         packed = deflater.compress(body) + deflater.compress(inflated[rest:]) + deflater.flush()

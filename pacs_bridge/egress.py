@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pacs_bridge.blobs import FileBlobs
-from pacs_bridge.corrections import corrected
+from pacs_bridge.corrections import write_corrected
 from pacs_bridge.retrieval import Leaving, syntaxes_to_offer
 from pacs_bridge.transcode_pool import TranscodeFailed, TranscodePool
 
@@ -51,10 +51,11 @@ class Egress:
     def _copy(self, stored: Path, target: Path, syntax: str, leaving: Leaving) -> Path:
         try:
             if syntax != leaving.transfer_syntax_uid:
-                self._pool.transcode(stored, target, syntax)
-                stored = target
+                plain = target.with_name("plain.dcm") if leaving.corrections else target
+                self._pool.transcode(stored, plain, syntax)
+                stored = plain
             if leaving.corrections:
-                target.write_bytes(corrected(stored, leaving.corrections))
+                write_corrected(stored, leaving.corrections, target)
         except TranscodeFailed as failure:
             raise CannotLeave(failure.code) from failure
         except OSError:

@@ -21,6 +21,7 @@ _EXTENDED_OFFSETS = 0x7FE00001
 _WANTED = frozenset((_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _EXTENDED_OFFSETS))
 NATIVE_LITTLE = frozenset(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1"))
 _MOST_FRAMES = 100_000
+_MOST_ITEMS = 1_000_000  # a file of empty fragments would fill the memory with their places
 Range = tuple[int, int]  # offset and length in bytes
 
 
@@ -105,6 +106,8 @@ def _fragments(data: elements.Data, position: int, n_frames: int, extended: byte
         if position + 8 + length > len(data):
             raise PixelError("truncated", bytes=len(data))
         items.append((position + 8, length))
+        if len(items) > _MOST_ITEMS:
+            raise PixelError("undecodable")
         position += 8 + length
     if len(items) < 2:
         raise PixelError("undecodable")

@@ -23,11 +23,13 @@ MOST_FRAMES_ASKED = 1000
 _LIST = re.compile(r"[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*")
 
 
-@lru_cache(maxsize=20_000)
+_places = lru_cache(maxsize=20_000)(frame_places)  # stored objects never change
+
+
 def places_of(path: Path) -> FramePlaces | str:
-    """Where the frames of a stored object lie; stored objects never change. A code where they cannot be found."""
+    """Where the frames of a stored object lie. A code where they cannot be found: that file may be repaired."""
     try:
-        return frame_places(path)
+        return _places(path)
     except PixelError as error:
         return error.code
 

@@ -1,14 +1,17 @@
 """Other attributes in the copy that leaves: pixels bit for bit, text readable, the old values kept. Peer: DCMTK."""
 
 import subprocess
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pydicom
 import pytest
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.dataset import Dataset
 
-from pacs_bridge.corrections import corrected, write_corrected
+from pacs_bridge.corrections import write_corrected
+from pacs_bridge.records import Problem
 from tests.peers.dcmtk import require
 from tests.peers.instances import new_instance
 
@@ -28,6 +31,13 @@ def stored(name: str) -> Path:
     if found is None:
         pytest.skip(f"{name} is not in this pydicom")
     return Path(str(found))
+
+
+def corrected(path: Path, changes: dict[str, str]) -> bytes:
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "copy.dcm"
+        write_corrected(path, changes, target)
+        return target.read_bytes()
 
 
 def opened(content: bytes, tmp_path: Path) -> Dataset:
@@ -155,12 +165,21 @@ def test_a_nested_text_is_written_again_too(tmp_path: Path) -> None:
     assert "tête" in said_by_dcmtk(tmp_path / "out.dcm")
 
 
-def test_a_value_may_be_emptied_and_a_file_is_the_same_as_bytes(tmp_path: Path) -> None:
+def test_a_value_may_be_emptied(tmp_path: Path) -> None:
     path = stored("CT_small.dcm")
     after = opened(corrected(path, {"PatientBirthDate": "", "AccessionNumber": ""}), tmp_path)
     assert (after.PatientBirthDate, after.AccessionNumber) == ("", "")
-    write_corrected(path, CHANGES, tmp_path / "copy.dcm")
-    assert (tmp_path / "copy.dcm").read_bytes() == corrected(path, CHANGES)
+
+
+def test_what_is_longer_than_we_inflate_does_not_leave_as_a_half(tmp_path: Path) -> None:
+    content = stored("image_dfl.dcm").read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    inflated = zlib.decompress(content[start:], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    padding = b"\xfc\xff\xfc\xffOB\0\0" + (64 << 20).to_bytes(4, "little") + b"\0" * (64 << 20)
+    (tmp_path / "long.dcm").write_bytes(content[:start] + packer.compress(inflated + padding) + packer.flush())
+    with pytest.raises(Problem):
+        corrected(tmp_path / "long.dcm", CHANGES)
 
 
 def test_a_sequence_is_no_attribute_that_can_be_corrected() -> None:

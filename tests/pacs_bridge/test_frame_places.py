@@ -84,3 +84,21 @@ def test_words_of_a_big_endian_object_leave_in_little_endian() -> None:
     found = bulk_of(big, "7FE00010")
     assert found is not None
     assert found.parts == (dcmread(little).PixelData,)
+
+
+def test_text_is_no_bulk_data(tmp_path: Path) -> None:
+    path = Path(str(get_testdata_file("CT_small.dcm")))
+    assert [bulk_of(path, tag) for tag in ("00100010", "00100020", "00080018")] == [None] * 3
+    implicit = Path(str(get_testdata_file("MR_small_implicit.dcm")))
+    assert bulk_of(implicit, "00100010") is None
+    assert bulk_of(implicit, "7FE00010") is not None
+
+
+def test_a_file_of_empty_fragments_ends(tmp_path: Path) -> None:
+    content = Path(str(get_testdata_file("JPEG2000.dcm"))).read_bytes()
+    start = content.rindex(b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff") + 12
+    path = tmp_path / "fragments.dcm"
+    path.write_bytes(content[:start] + b"\xfe\xff\x00\xe0\0\0\0\0" * 1_100_000 + b"\xfe\xff\xdd\xe0\0\0\0\0")
+    with pytest.raises(PixelError) as refused:
+        frame_places(path)
+    assert refused.value.code == "undecodable"
