@@ -1,5 +1,6 @@
 """WADO-RS pictures for people: rendered images and thumbnails (PS3.18 8.3.5, 10.4). [web]"""
 
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -118,7 +119,7 @@ def _look(many: bool = False) -> dict[str, Any]:
         look["quality"] = int(text)
     if text := request.args.get("window"):
         found = _WINDOW.fullmatch(text)
-        if found is None or float(found[2]) <= 0:
+        if found is None or not 0 < float(found[2]) < math.inf or math.isinf(float(found[1])):
             raise WebError(400, "query_value", field="window", value=text[:64])
         look["window"] = (float(found[1]), float(found[2]), _FUNCTIONS[found[3] or "linear"])
     if text := request.args.get("viewport"):

@@ -5,6 +5,8 @@ series has them, for the address it was asked by. All of it can be made again at
 """
 
 import gzip
+import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -68,7 +70,7 @@ class MetadataCache:
         key = _key(wanted)
         folder = self._blobs.root / "derived" / "metadata" / blake3(uid.encode()).hexdigest()[:32]
         found = MetadataFile(folder / f"{key}.json", folder / f"{key}.json.gz", key)
-        if not found.gzipped.is_file() or not found.plain.is_file():
+        if not _is_there(found.gzipped) or not _is_there(found.plain):
             text = "[" + ",".join(self.described(one) for one in wanted) + "]"
             self._put(found.plain, text.encode())
             self._put(found.gzipped, gzip.compress(text.encode(), GZIP_LEVEL, mtime=0))
@@ -77,9 +79,10 @@ class MetadataCache:
 
     def _put(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{self._blobs.spool_dir.name}")
-        part.write_bytes(data)
-        part.rename(path)
+        descriptor, part = tempfile.mkstemp(dir=self._blobs.spool_dir)  # each thread its own
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        Path(part).rename(path)
 
 
 def _key(wanted: Sequence[Described]) -> str:
@@ -89,8 +92,17 @@ def _key(wanted: Sequence[Described]) -> str:
     return hasher.hexdigest()[:32]
 
 
+def _is_there(path: Path) -> bool:
+    """Whether the file is there with something in it: a power cut may leave an empty one."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def _thin_out(folder: Path) -> None:
     """Old states of a growing series, and names by which the server is no longer called."""
-    files = sorted(folder.glob("*.json*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in files[2 * _KEPT :]:
-        path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # somebody else thins out
+        files = sorted(folder.glob("*.json*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in files[2 * _KEPT :]:
+            path.unlink(missing_ok=True)

@@ -3,7 +3,9 @@
 import base64
 import copy
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import extract
 from pacs_bridge.objects import StudyIdentity, rejection_note
 from tests.peers.township import PASSWORD, Township, township
@@ -25,6 +28,7 @@ from tests.worklist.test_routes import token
 from viewer.derive import derive_instance
 from viewer.dicomweb_accept import frame_form, object_form, picked
 from viewer.dicomweb_fast import FrameMemory
+from viewer.metadata_cache import Described, MetadataCache
 from worklist.account_service import hash_password
 from worklist.account_tables import Account, LoginSession
 from worklist.base.audit import AuditEvent
@@ -184,7 +188,7 @@ def test_pictures_have_the_window_and_the_size_asked_for(county: Township, clien
     assert np.abs(pixels("?window=40,400,linear").astype(float) - expected).max() <= 1
     assert pixels("?viewport=64,32").shape == (32, 32)
     assert pixels("?viewport=64,64,0,0,32,32&window=40,400").shape == (64, 64)
-    wrong = ("?window=1", "?window=40,0", "?quality=0", "?viewport=a,b", "?viewport=90000,1")
+    wrong = ("?window=1", "?window=40,0", "?window=1e400,1", "?window=1,1e400", "?quality=0", "?viewport=a,b", "?viewport=90000,1")
     assert [get(client, county, f"{ct.url}/rendered{query}").status_code for query in wrong] == [400] * 5
     for path in (f"{ct.url}/thumbnail", f"{ct.series}/thumbnail", f"{ct.url}/frames/1/thumbnail"):
         assert get(client, county, path).data[:3] == b"\xff\xd8\xff"
@@ -208,6 +212,24 @@ def test_metadata_are_zipped_kept_and_made_anew_when_the_series_grows(county: To
     Object(county, tmp_path, "CT_small.dcm", SOPInstanceUID=generate_uid(), InstanceNumber=2)
     grown = get(client, county, f"{ct.series}/metadata", If_None_Match=first.headers["ETag"])
     assert len(json.loads(grown.data)) == 2
+
+
+def test_metadata_asked_for_by_many_at_once_appear_whole(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path / "store")
+    key = blobs.put(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
+    cache, start = MetadataCache(blobs), threading.Barrier(8)
+    wanted = [Described(key, f"http://host/{number}") for number in range(300)]
+
+    def ask(number: int) -> list[int]:
+        sizes = []
+        for round_ in range(6):
+            start.wait(20)
+            found = cache.file_of("1.2.3", wanted[round_:])
+            sizes.append(len(json.loads(found.plain.read_bytes())))
+        return sizes
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(ask, range(8))) == [[300 - round_ for round_ in range(6)]] * 8
 
 
 def test_who_reads_is_written_down_once_a_sitting(county: Township, client: FlaskClient, tmp_path: Path) -> None:
