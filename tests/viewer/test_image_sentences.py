@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("pacs_bridge/pixels.py", "pacs_bridge/codestream.py", "viewer/image_metadata.py", "viewer/derive.py",
-           "viewer/derive_pool.py")  # fmt: skip
+           "viewer/derive_pool.py", "pacs_bridge/transcode.py")  # fmt: skip
 CODE = (r'"((?:missing|invalid|unsupported)_[a-z_]+|truncated|size_mismatch|undecodable|unreadable|too_large|'
         r'decoder_crashed|time_out)"')  # fmt: skip
 
