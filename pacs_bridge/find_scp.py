@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydicom.tag import Tag
@@ -9,7 +10,7 @@ from pydicom.uid import UID
 
 from pacs_bridge import find_identifier
 from pacs_bridge.find_identifier import Spell
-from pacs_bridge.ports import Peer
+from pacs_bridge.ports import PROCESSING_FAILURE, Peer
 from pacs_bridge.provider import Exchange, Provider
 from pacs_bridge.query import BadKey, Options, Query, plan
 from pacs_bridge.query_attributes import ATTRIBUTES, LEVELS
@@ -54,10 +55,13 @@ class FindProvider(Provider):
             return _refuse(exchange, find_identifier.tag_of(key.path))
         has_unsupported = asked.has_unknown or bool(query.unmatched) or _reaches_below(asked.keys, level)
         pending = PENDING_UNSUPPORTED_KEYS if has_unsupported else PENDING
-        count, status = self._answer(exchange, query, asked.keys, pending)
-        self._note(exchange.peer, level, count, status)
+        answered = _Answered()
+        try:
+            self._answer(exchange, query, asked.keys, pending, answered)
+        finally:  # whatever broke: what has been told has been told
+            self._note(exchange.peer, level, answered.count, answered.status)
         if exchange.assoc.is_alive_now:
-            exchange.respond(status)
+            exchange.respond(answered.status)
         return None
 
     def _agreed(self, exchange: Exchange) -> Options:
@@ -65,23 +69,34 @@ class FindProvider(Provider):
         relational, combined, fuzzy = (wish[byte : byte + 1] == b"\x01" for byte in range(3))
         return Options(relational, combined, fuzzy)
 
-    def _answer(self, exchange: Exchange, query: Query, keys: dict[str, str], pending: int) -> tuple[int, int]:
-        """(answers sent, final status)."""
-        count, looked_s = 0, 0.0
+    def _answer(
+        self, exchange: Exchange, query: Query, keys: dict[str, str], pending: int, answered: "_Answered"
+    ) -> None:
+        looked_s = 0.0
         for page in self._find(exchange.peer, query, frozenset(keys)):
             if not page and exchange.is_cancelled():
-                return count, CANCELED
+                answered.status = CANCELED
+                return
             for answer in page:
                 if time.monotonic() - looked_s > _LOOK_EVERY_S:
                     if exchange.is_cancelled():
-                        return count, CANCELED
+                        answered.status = CANCELED
+                        return
                     looked_s = time.monotonic()
                 exchange.respond(pending, find_identifier.write(
                     answer, keys, level=query.level, ae_title=self._ae_title, term=exchange.peer.character_set,
                     spell=self._spell,
                 ))  # fmt: skip
-                count += 1
-        return count, CANCELED if exchange.is_cancelled() else SUCCESS
+                answered.count += 1
+        answered.status = CANCELED if exchange.is_cancelled() else SUCCESS
+
+
+@dataclass
+class _Answered:
+    """How many answers were sent, and the final status; the failure until it is known better."""
+
+    count: int = 0
+    status: int = PROCESSING_FAILURE
 
 
 def _reaches_below(keys: dict[str, str], level: str) -> bool:

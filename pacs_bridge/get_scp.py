@@ -12,7 +12,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import split_dataset
 
 from pacs_bridge.egress import CannotLeave, Egress
-from pacs_bridge.move_scp import RELATIONAL, Matches, Note, conclude, matched
+from pacs_bridge.move_scp import RELATIONAL, Matches, Note, conclude, matched, so_far
 from pacs_bridge.provider import Exchange, Provider
 from pacs_bridge.retrieval import PENDING, Leaving, Tally
 from pacs_bridge.scu import WARNINGS
@@ -52,13 +52,15 @@ class GetProvider(Provider):
         leaving = matched(exchange, self._matches, PATIENT_ROOT_GET)
         if leaving is None:
             return
-        tally = Tally(len(leaving))
+        tally, title = Tally(len(leaving)), exchange.peer.ae_title
         is_cancelled = False
         try:
             self._send_all(exchange, leaving, tally)
         except _Cancelled:
             is_cancelled = True
-        title = exchange.peer.ae_title
+        except Exception:
+            self._note(exchange.peer, so_far(exchange, leaving, tally, title))
+            raise
         conclude(exchange, leaving, tally, title, self._note, is_cancelled=is_cancelled)
 
     def _send_all(self, exchange: Exchange, leaving: Sequence[Leaving], tally: Tally) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydicom.uid import UID
 
 from pacs_bridge.egress import Egress
-from pacs_bridge.ports import Peer
+from pacs_bridge.ports import PROCESSING_FAILURE, Peer
 from pacs_bridge.provider import Exchange, Provider
 from pacs_bridge.retrieval import (
     CANCELED,
@@ -64,11 +64,20 @@ def conclude(
 ) -> None:
     """The final response, and a word to the audit trail."""
     status = CANCELED if is_cancelled else tally.final_status()
-    if exchange.assoc.is_alive_now:
-        exchange.respond(status, tally.failed_list(), **tally.fields(remaining=is_cancelled))
+    try:
+        if exchange.assoc.is_alive_now:
+            exchange.respond(status, tally.failed_list(), **tally.fields(remaining=is_cancelled))
+    finally:
+        note(exchange.peer, so_far(exchange, leaving, tally, destination, status))
+
+
+def so_far(
+    exchange: Exchange, leaving: Sequence[Leaving], tally: Tally, destination: str, status: int = PROCESSING_FAILURE
+) -> Retrieval:
+    """What the audit trail hears, also of a retrieve that broke in the middle."""
     studies = tuple(dict.fromkeys(one.study_instance_uid for one in leaving))
     taken, failed = tally.completed + tally.warned, len(tally.failed_uids)
-    note(exchange.peer, Retrieval(exchange.message, destination, status, taken, failed, studies))
+    return Retrieval(exchange.message, destination, status, taken, failed, studies)
 
 
 class MoveProvider(Provider):
@@ -90,6 +99,7 @@ class MoveProvider(Provider):
         title = str(exchange.request.MoveDestination or "").strip()
         destination = self._destinations(exchange.peer, title)
         if destination is None:
+            self._note(exchange.peer, so_far(exchange, (), Tally(0), title, DESTINATION_UNKNOWN))
             return exchange.respond(DESTINATION_UNKNOWN)
         leaving = matched(exchange, self._matches, PATIENT_ROOT_MOVE)
         if leaving is None:
@@ -99,7 +109,13 @@ class MoveProvider(Provider):
         sender = Sender(leaving, destination, self._egress, originator)
         tally = Tally(len(leaving))
         sender.start()
-        is_cancelled = _watch(exchange, sender, tally)
+        try:
+            is_cancelled = _watch(exchange, sender, tally)
+        except Exception:
+            sender.stop()
+            _count_rest(sender, tally)
+            self._note(exchange.peer, so_far(exchange, leaving, tally, title))
+            raise
         if is_cancelled:
             sender.stop()
             _count_rest(sender, tally)

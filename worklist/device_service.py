@@ -19,8 +19,9 @@ from worklist.tables import Device, Site
 SERVICES = ("echo", "store", "find", "move", "get", "worklist", "mpps", "commitment", "ups")
 MODALITY_SERVICES = ("echo", "store", "worklist", "mpps")
 WORKSTATION_SERVICES = ("echo", "store")
-# Other people's studies: only with a client certificate or an administrator's written exception.
-TRUSTED_SERVICES = frozenset(("find", "move", "get", "ups"))
+# Other people's studies, and promises to keep them: only with a client certificate or an administrator's written
+# exception; the listener (Provider.needs_trust) refuses them otherwise.
+TRUSTED_SERVICES = frozenset(("find", "move", "get", "commitment", "ups"))
 TYPES = ("DR", "CT", "ECG", "MR", "US", "MG", "XA", "WS")
 SEES = ("site", "all")
 QUIET_TIME_S = {"DR": 0, "ECG": 0}

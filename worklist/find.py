@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacs_bridge.find_scp import FindProvider
+from pacs_bridge.find_scp import CANCELED, SUCCESS, FindProvider
 from pacs_bridge.ports import Peer
 from pacs_bridge.query import Query
 from worklist import query_store
@@ -19,6 +19,7 @@ from worklist.tables import Site
 
 log = logging.getLogger("teleread.find")
 
+RESULTS = {SUCCESS: "ok", CANCELED: "cancelled"}
 FIRST_PAGE, PAGE = 25, 250  # the first answers leave soon; later pages cost fewer statements
 PIECE = 20_000  # rows compared in one statement; between two of them a cancel is heard
 
@@ -78,7 +79,7 @@ class FindIndex:
                 audit.record(
                     session, now=self._roof.now(), actor=peer.ae_title, role="device",
                     site=site.code if site else "?", act="study.query", object_type="query", object_uid=level,
-                    result="ok" if status == 0 else "cancelled", details={"matches": count},
+                    result=RESULTS.get(status, "failed"), details={"matches": count},
                 )  # fmt: skip
         except SQLAlchemyError as error:
             log.error("query not audited: %s", type(error).__name__)

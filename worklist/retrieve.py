@@ -9,7 +9,7 @@ from pacs_bridge.get_scp import GetProvider
 from pacs_bridge.move_scp import MoveProvider
 from pacs_bridge.ports import Peer
 from pacs_bridge.provider import Provider
-from pacs_bridge.retrieval import Destination, Leaving, Retrieval, Wanted
+from pacs_bridge.retrieval import DESTINATION_UNKNOWN, SUCCESS, Destination, Leaving, Retrieval, Wanted
 from pacs_bridge.transcode_pool import TranscodePool
 from worklist.base import audit
 from worklist.outgoing import device_to_send_to, outgoing_wanted
@@ -51,20 +51,23 @@ class _Index:
             return Destination(device.ae_title, device.host, device.port)
 
     def note(self, peer: Peer, retrieval: Retrieval) -> None:
-        """One audit row for each study; the objects have left by now, so a row that cannot be written is logged."""
+        """One audit row for each study, one where none was found or none may be had; the objects have left by now,
+        so a row that cannot be written is logged."""
         details = {
             "destination": retrieval.destination, "status": f"{retrieval.status:04X}",
             "sent": retrieval.completed, "failed": retrieval.failed,
         }  # fmt: skip
         act = "study.get" if retrieval.message == "C_GET" else "study.move"
+        result = {SUCCESS: "ok", DESTINATION_UNKNOWN: "refused"}.get(retrieval.status, "partial")
+        objects = [("study", uid) for uid in retrieval.study_instance_uids] or [("query", retrieval.message)]
         try:
             with self._roof.db.write() as session:
                 site = session.get(Site, peer.site_id) if peer.site_id is not None else None
-                for study in retrieval.study_instance_uids:
+                for object_type, uid in objects:
                     audit.record(
                         session, now=self._roof.now(), actor=peer.ae_title, role="device",
-                        site=site.code if site else "?", act=act, object_type="study", object_uid=study,
-                        result="ok" if retrieval.status == 0 else "partial", details=details,
+                        site=site.code if site else "?", act=act, object_type=object_type, object_uid=uid,
+                        result=result, details=details,
                     )  # fmt: skip
         except SQLAlchemyError as error:
             log.error("retrieve not audited: %s", type(error).__name__)

@@ -18,6 +18,7 @@ from tests.peers.dcmqrscp import dcmqrscp
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
 from tests.peers.township import Township, township
+from worklist import query_rows
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.tables import Instance, Study
@@ -318,6 +319,24 @@ def test_a_cancel_is_heard(county: Township, listener: Listener, tmp_path: Path)
     with county.roof.db.read() as session:
         rows = session.scalars(select(AuditEvent).where(AuditEvent.act == "study.query")).all()
     assert {row.result for row in rows} == {"cancelled"}
+
+
+def test_answers_before_a_failure_are_written_down(
+    county: Township, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive_all(county, files(tmp_path / "sent"))
+    monkeypatch.setattr("worklist.find.FIRST_PAGE", 2)
+    pages = [query_rows.answers]
+
+    def once(*given: Any) -> Any:
+        return pages.pop()(*given)  # IndexError at the second page
+
+    monkeypatch.setattr("worklist.find.answers", once)
+    result, found = find(listener.port, tmp_path / "out", "STUDY")
+    assert (statuses(result)[-1], len(found)) == ("0110", 2)
+    with county.roof.db.read() as session:
+        row = session.scalars(select(AuditEvent).where(AuditEvent.act == "study.query")).one()
+    assert (row.result, row.details) == ("failed", {"matches": 2})
 
 
 def test_walks_in_pieces_miss_nothing(

@@ -144,6 +144,33 @@ def test_what_is_not_the_peers_does_not_exist(county: Township, listener: Listen
     allow(county, "BS_CT", sees="all")
     getscu(listener.port, tmp_path / "all", *keys, calling="BS_CT")
     assert len(uids(tmp_path / "all")) == 2
+    assert audited(county, "study.get", "BS_CT") == [("C_GET", "ok", 0), (study, "ok", 2)]
+
+
+def audited(county: Township, act: str, actor: str = "QS_CT") -> list[tuple[str, str, Any]]:
+    with county.roof.db.read() as session:
+        rows = session.scalars(select(AuditEvent).where(AuditEvent.act == act, AuditEvent.actor == actor).order_by(AuditEvent.id))
+        return [(row.object_uid, row.result, row.details["sent"]) for row in rows]
+
+
+@pytest.mark.parametrize("retrieve", ["move", "get"])
+def test_a_retrieve_that_breaks_is_written_down(
+    county: Township, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retrieve: str
+) -> None:
+    study, sent = sent_study(tmp_path / "sent", 2)
+    receive_all(county, sent)
+    keys = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}")
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr("pacs_bridge.retrieval.Tally.fields", breaks)  # the first pending response
+    with dcmtk.storescp(tmp_path / "got", "QS_CT") as peer:
+        allow(county, "QS_CT", port=peer.port)
+        result = movescu(listener.port, "QS_CT", *keys) if retrieve == "move" else getscu(listener.port, tmp_path / "get", *keys)
+    assert final(result) == "0110"
+    ((uid, outcome, n_sent),) = audited(county, f"study.{retrieve}")
+    assert (uid, outcome, n_sent >= 1) == (study, "partial", True)
 
 
 def test_destinations(county: Township, listener: Listener, tmp_path: Path) -> None:
@@ -163,6 +190,7 @@ def test_destinations(county: Township, listener: Listener, tmp_path: Path) -> N
         allow(county, "QS_DR", port=None)
         assert final(movescu(listener.port, "QS_DR", *keys)) == "a801"  # no address of its own
     assert len(peer.files()) == 1
+    assert audited(county, "study.move")[:2] == [("C_MOVE", "refused", 0)] * 2
     result = movescu(listener.port, "QS_CT", *keys)  # nobody listens there any more
     assert final(result) == "a702"
 

@@ -56,7 +56,7 @@ def test_a_new_modality_gets_what_a_modality_needs_and_a_workstation_less(admin:
     assert (status, made["services"]) == (201, ["echo", "mpps", "store", "worklist"])
 
 
-@pytest.mark.parametrize("service", ["find", "move", "get", "ups"])
+@pytest.mark.parametrize("service", ["find", "move", "get", "commitment", "ups"])
 def test_other_peoples_studies_need_a_certificate_or_a_written_exception(admin: Caller, service: str) -> None:
     admin("POST", "/api/admin/devices", NEW)
     wish: dict[str, Any] = {"services": ["echo", service]}
