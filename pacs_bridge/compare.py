@@ -8,20 +8,22 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from pacs_bridge.pixels import decode_frames
+from pacs_bridge.pixels import MAX_FRAME_BYTES, decode_frames
 
 _PIXEL_DATA = 0x7FE00010
 _TRAILING_PADDING = 0xFFFCFFFC  # PS3.10 7.2: without meaning
 
 
-def same_content(one: Path, other: Path) -> bool:
+def same_content(one: Path, other: Path, max_frame_bytes: int = MAX_FRAME_BYTES) -> bool:
     """Equal after decoding: every element but group lengths and padding; pixels by their stored values.
+
+    Decodes what strangers sent: ``transcode_pool`` runs it in a process that may die.
 
     Pixels of different lossy encodings are never taken as equal; what cannot be read is different.
     """
     try:
         a, b = pydicom.dcmread(one), pydicom.dcmread(other)
-        return _same_elements(a, b) and _same_pixels(a, b)
+        return _same_elements(a, b) and _same_pixels(a, b, max_frame_bytes)
     except Exception:  # a decoder's failure of any kind means: not shown to be equal
         return False
 
@@ -46,14 +48,14 @@ def _same_element(a: Dataset, b: Dataset, tag: int) -> bool:
     return bool(one.value == other.value)
 
 
-def _same_pixels(a: Dataset, b: Dataset) -> bool:
+def _same_pixels(a: Dataset, b: Dataset, max_frame_bytes: int) -> bool:
     if (_PIXEL_DATA in a) != (_PIXEL_DATA in b):
         return False
     if _PIXEL_DATA not in a or a.PixelData == b.PixelData:
         return True
     if not (_is_lossless(a) and _is_lossless(b)) or (_is_native(a) and _syntax(a) == _syntax(b)):
         return False
-    pairs = zip_longest(decode_frames(a), decode_frames(b))
+    pairs = zip_longest(decode_frames(a, max_frame_bytes), decode_frames(b, max_frame_bytes))
     return all(one is not None and np.array_equal(one, other) for one, other in pairs)
 
 

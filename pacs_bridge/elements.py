@@ -24,7 +24,10 @@ _PLAIN, _LENGTH = struct.Struct("<HH2sH").unpack_from, struct.Struct("<I").unpac
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MAX_DEPTH = 64  # nesting beyond any real object; a bound on recursion
 _MAX_VALUE_BYTES = 1 << 16  # index values are short; a longer one is cut here and refused as too long later
-_MAX_INFLATED_BYTES = 64 << 20  # a deflated bomb is read no further than this
+_KEPT_INFLATED_BYTES = 64 << 20  # what lies beyond is not read for the index
+# A real data set deflates to a tenth. Blank pixels do better, so small ones are not weighed.
+MAX_DEFLATE_RATIO, _NOT_WEIGHED_BYTES, _MOST_INFLATED_BYTES = 200, 1 << 20, 1 << 30
+_INFLATE_STEP_BYTES = 1 << 13
 
 IMPLICIT_LITTLE = frozenset(("1.2.840.10008.1.2", "1.2.840.113619.5.2"))  # the second: GE's private syntax
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
@@ -72,14 +75,25 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
 
 
 def inflate(data: Data, start: int) -> tuple[bytes, bool]:
-    """The inflated data set (PS3.5 A.5) and whether that is all of it. Raises Problem truncated or malformed."""
+    """The inflated data set (PS3.5 A.5) and whether that is all of it.
+
+    Raises Problem truncated, malformed, or deflate_ratio as soon as it swells beyond any real data set.
+    """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated, n_bytes, size = bytearray(), 0, len(data) - start
+    most_bytes = min(max(MAX_DEFLATE_RATIO * size, _NOT_WEIGHED_BYTES), _MOST_INFLATED_BYTES)
     try:
-        inflated = inflater.decompress(data[start:], _MAX_INFLATED_BYTES)
+        for position in range(start, len(data), _INFLATE_STEP_BYTES):
+            # A step swells to 8 MB at most; what is beyond the index's need is weighed and forgotten.
+            piece = inflater.decompress(data[position : position + _INFLATE_STEP_BYTES])
+            n_bytes += len(piece)
+            if n_bytes > most_bytes:
+                raise Problem("deflate_ratio", {"most": MAX_DEFLATE_RATIO})
+            inflated += piece[: _KEPT_INFLATED_BYTES - len(inflated)]
+            if inflater.eof:
+                return bytes(inflated), n_bytes == len(inflated)
     except zlib.error as error:
         raise Problem("malformed", {"part": "deflated data set"}) from error
-    if inflater.eof or len(inflated) == _MAX_INFLATED_BYTES:
-        return inflated, inflater.eof
     raise Problem("truncated", {"at_byte": len(data)})
 
 

@@ -1,5 +1,6 @@
 """The header of a stored object in readable lines, for whoever asks what it is: no pixels, no report text. [adapter]"""
 
+import mmap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ import pydicom
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+
+from pacs_bridge import elements
+from pacs_bridge.extract import read_file_meta
+from pacs_bridge.records import Problem
 
 MOST_ELEMENTS = 300
 MOST_CHARACTERS = 200
@@ -29,7 +34,7 @@ def header_elements(path: Path) -> list[dict[str, str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, defer_size=_LARGE_BYTES)
+            dataset = _read(path)
             for part in (dataset.file_meta, dataset):
                 for line in _lines(part, ""):
                     if len(found) == MOST_ELEMENTS:
@@ -40,6 +45,19 @@ def header_elements(path: Path) -> list[dict[str, str]]:
     except Exception:  # a damaged file may fail the decoder anywhere; what was read before it stays
         return found
     return found
+
+
+def _read(path: Path) -> pydicom.FileDataset:
+    """Without the pixels. Of what was quarantined because it swells (``deflate_ratio``), the file meta alone."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            syntax, start = read_file_meta(data)
+            if syntax in elements.DEFLATED:
+                elements.inflate(data, start)
+        except Problem as problem:
+            if problem.code == "deflate_ratio":
+                return pydicom.FileDataset(path, {}, file_meta=pydicom.filereader.read_file_meta_info(path))
+    return pydicom.dcmread(path, stop_before_pixels=True, defer_size=_LARGE_BYTES)
 
 
 def _lines(dataset: Dataset, prefix: str) -> Iterator[dict[str, str]]:

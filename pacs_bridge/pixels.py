@@ -1,6 +1,7 @@
 """Frames decoded to stored values, from every transfer syntax, with no LUT ever applied. [adapter]
 
-Mono frames come back as (rows, columns) uint8, uint16 or int16; colour as (rows, columns, 3) uint8 RGB (YBR and
+Mono frames come back as (rows, columns) uint8, uint16, int16, uint32, int32 or, of the float pixel elements,
+float32 or float64; colour as (rows, columns, 3) uint8 RGB (YBR and
 palette converted). MONOCHROME1 is left as stored. Every refusal is a `PixelError` with a code.
 """
 
@@ -27,8 +28,12 @@ RLE = "1.2.840.10008.1.2.5"
 LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 203))
 CODESTREAMS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91, 201, 202, 203))
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+# Words in which a sign is carried up: unsigned, signed, bits.
+NARROW: tuple[Any, Any, int] = (np.uint16, np.int16, 16)
+WIDE: tuple[Any, Any, int] = (np.uint32, np.int32, 32)
 END_OF_IMAGE, TAIL = b"\xff\xd9", 1024
 RLE_SLACK = 256  # bytes a sloppy encoder may write past a segment's last row
+FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 
 
@@ -47,6 +52,7 @@ class PixelFormat:
     high_bit: int
     is_signed: bool
     is_planar: bool
+    is_float: bool = False
 
     @property
     def values(self) -> int:
@@ -66,9 +72,9 @@ def read_format(dataset: Dataset, max_frame_bytes: int = MAX_FRAME_BYTES) -> Pix
     if not syntax:
         raise PixelError("missing_transfer_syntax")
     rows, columns = _size(dataset, "Rows", "rows"), _size(dataset, "Columns", "columns")
-    if "PixelData" not in dataset:
-        raise PixelError("unsupported_float_pixels" if _has_float_pixels(dataset) else "missing_pixel_data")
     samples, photometric = _colour(dataset)
+    if "PixelData" not in dataset:
+        return _float_format(dataset, syntax, (rows, columns), samples, photometric, max_frame_bytes)
     allocated, stored, high = _bits(dataset, samples)
     representation = _integer(dataset, "PixelRepresentation")
     if representation not in (0, 1) and samples == 1:
@@ -126,8 +132,21 @@ def _size(dataset: Dataset, keyword: str, name: str) -> int:
     return value
 
 
-def _has_float_pixels(dataset: Dataset) -> bool:
-    return "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+def _float_format(
+    dataset: Dataset, syntax: str, size: tuple[int, int], samples: int, photometric: str, max_frame_bytes: int
+) -> PixelFormat:
+    """Of Float or Double Float Pixel Data (PS3.3 C.7.6.24, C.7.6.25): grey, native, nothing to be masked."""
+    bits = next((bits for keyword, bits in FLOAT_BITS.items() if keyword in dataset), 0)
+    if not bits:
+        raise PixelError("missing_pixel_data")
+    if samples != 1 or photometric == "PALETTE COLOR" or syntax not in NATIVE:
+        raise PixelError("unsupported_float_pixels")
+    if size[0] * size[1] * bits // 8 > max_frame_bytes:
+        raise PixelError("too_large", rows=size[0], columns=size[1])
+    return PixelFormat(
+        syntax, photometric, *size, 1, _frames(dataset), bits, bits, bits - 1,
+        is_signed=True, is_planar=False, is_float=True,
+    )  # fmt: skip
 
 
 def _colour(dataset: Dataset) -> tuple[int, str]:
@@ -149,7 +168,7 @@ def _bits(dataset: Dataset, samples: int) -> tuple[int, int, int]:
     allocated, stored = _integer(dataset, "BitsAllocated"), _integer(dataset, "BitsStored")
     if allocated is None or stored is None:
         raise PixelError("missing_bits")
-    if allocated not in (1, 8, 16):
+    if allocated not in (1, 8, 16, 32):
         raise PixelError("unsupported_bits_allocated", bits=allocated)
     high = _integer(dataset, "HighBit")
     high = stored - 1 if high is None else high
@@ -204,12 +223,17 @@ def _fragments(dataset: Dataset, form: PixelFormat) -> Iterator[bytes]:
 
 
 def _native(dataset: Dataset, form: PixelFormat) -> Iterator[tuple[np.ndarray, int, bool]]:
-    data = dataset.PixelData or b""
+    data = _float_data(dataset, form) if form.is_float else dataset.PixelData or b""
     total_bits = form.values * form.frames if form.bits_allocated == 1 else form.native_frame_bytes * form.frames * 8
     if len(data) * 8 < total_bits:
         raise PixelError("truncated", bytes=len(data), needed=(total_bits + 7) // 8)
     for index in range(form.frames):
         yield _arranged(_native_values(dataset, form, data, index), form), form.bits_allocated, False
+
+
+def _float_data(dataset: Dataset, form: PixelFormat) -> bytes:
+    data = dataset[next(name for name, bits in FLOAT_BITS.items() if bits == form.bits_allocated)].value
+    return data if isinstance(data, bytes) else b""
 
 
 def _native_values(dataset: Dataset, form: PixelFormat, data: bytes, index: int) -> np.ndarray:
@@ -219,8 +243,14 @@ def _native_values(dataset: Dataset, form: PixelFormat, data: bytes, index: int)
         return np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + form.values]
     size = form.native_frame_bytes
     is_big = form.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
-    if form.bits_allocated == 16:
-        return np.frombuffer(data, ">u2" if is_big else "<u2", form.values, index * size)
+    if form.bits_allocated == 32 and is_big and not form.is_float:
+        # OW is made of 16-bit words, each swapped alone, the low one first (PS3.5 8.1.1, Annex D); OL of 32-bit ones.
+        kind, n_words = (">u4", 1) if dataset["PixelData"].VR == "OL" else (">u2", 2)
+        words = np.frombuffer(data, kind, form.values * n_words, index * size)
+        return words if n_words == 1 else words.astype("<u2").view("<u4")
+    if form.bits_allocated > 8:
+        kind = f"{'>' if is_big else '<'}{'f' if form.is_float else 'u'}{form.bits_allocated // 8}"
+        return np.frombuffer(data, kind, form.values, index * size)
     if is_big and dataset["PixelData"].VR == "OW":  # two 8-bit pixels travel as one swapped 16-bit word, PS3.5 8.1.1
         data = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).byteswap().tobytes()
     return np.frombuffer(data, np.uint8, size, index * size)
@@ -248,7 +278,8 @@ def _decoded(frame: bytes, form: PixelFormat) -> tuple[np.ndarray, int, bool]:
         header = read_header(frame)
         if (header.rows, header.columns, header.components) != (form.rows, form.columns, form.samples):
             raise PixelError("size_mismatch", rows=header.rows, columns=header.columns)
-        if not 1 <= header.precision <= 16 or (form.samples == 3 and header.precision != 8):
+        most = 32 if header.kind == "jpeg2000" else 16
+        if not 1 <= header.precision <= most or (form.samples == 3 and header.precision != 8):
             raise PixelError("unsupported_bits_stored", bits=header.precision)
         cells, is_rgb = _decoded_codestream(frame, header, form)
     except (PixelError, MemoryError):
@@ -256,7 +287,7 @@ def _decoded(frame: bytes, form: PixelFormat) -> tuple[np.ndarray, int, bool]:
     except Exception as error:  # each codec has its own exception class: any of them means these bytes are no image
         raise PixelError("undecodable") from error
     shape = (form.rows, form.columns, 3) if form.samples == 3 else (form.rows, form.columns)
-    if cells.dtype.itemsize > 2 or cells.size != form.values:
+    if cells.dtype.itemsize > 4 or cells.size != form.values:
         raise PixelError("undecodable")
     return cells.reshape(shape), header.precision, is_rgb
 
@@ -276,8 +307,8 @@ def _decoded_rle(frame: bytes, form: PixelFormat) -> np.ndarray:
             raise PixelError("undecodable")
         unpacked = imagecodecs.packbits_decode(frame[start:end], out=plane_size + RLE_SLACK)
         plane[:] = np.frombuffer(unpacked, np.uint8)[:plane_size]
-    if width == 2:
-        words: np.ndarray = planes[0].astype(np.uint16) << 8 | planes[1]
+    if width > 1:
+        words: np.ndarray = np.ascontiguousarray(planes.T).view(f">u{width}").astype(f"<u{width}")
         return words.reshape(form.rows, form.columns)
     shaped = planes.reshape(form.samples, form.rows, form.columns)
     arranged: np.ndarray = shaped[0] if form.samples == 1 else shaped.transpose(1, 2, 0)
@@ -309,30 +340,34 @@ def _has_component_transform(frame: bytes, form: PixelFormat) -> bool:
 
 def _stored(cells: np.ndarray, form: PixelFormat, precision: int) -> np.ndarray:
     """Unused high bits (overlays, garbage) cut off, the sign carried up from the right bit. PS3.5 8.1.1."""
-    if form.samples == 3:
+    if form.samples == 3 or form.is_float:
         return cells
     cells = cells.view(cells.dtype.str.replace("i", "u"))
+    wide = WIDE if cells.dtype.itemsize > 2 else NARROW
     bits = min(precision, form.bits_stored)
     if precision > form.bits_stored and form.transfer_syntax_uid in LOSSY:
         cells = _clipped(cells, form, precision)
     elif precision > form.bits_stored:
         cells = cells >> (form.high_bit + 1 - form.bits_stored) if form.high_bit >= form.bits_stored else cells
     if form.is_signed:
-        shift = 16 - bits
-        return (cells.astype(np.uint16) << shift).view(np.int16) >> shift
+        shift = wide[2] - bits
+        values: np.ndarray = (cells.astype(wide[0]) << shift).view(wide[1]) >> shift
+        return values.astype(np.int16 if form.bits_stored <= 16 else np.int32, copy=False)
     if bits < cells.dtype.itemsize * 8:
         cells = cells & np.array((1 << bits) - 1, cells.dtype)
-    return cells.astype(np.uint8 if form.bits_stored <= 8 else np.uint16, copy=False)
+    least = np.uint8 if form.bits_stored <= 8 else np.uint16 if form.bits_stored <= 16 else np.uint32
+    return cells.astype(least, copy=False)
 
 
 def _clipped(cells: np.ndarray, form: PixelFormat, precision: int) -> np.ndarray:
     """A lossy coder may overshoot the declared range by a little; cutting bits would turn white into black."""
     if not form.is_signed:
         return np.asarray(np.minimum(cells, (1 << form.bits_stored) - 1))
-    shift = 16 - precision
-    values = (cells.astype(np.uint16) << shift).view(np.int16) >> shift
+    wide = WIDE if precision > 16 else NARROW
+    shift = wide[2] - precision
+    values = (cells.astype(wide[0]) << shift).view(wide[1]) >> shift
     half = 1 << (form.bits_stored - 1)
-    return np.asarray(np.clip(values, -half, half - 1)).view(np.uint16)
+    return np.asarray(np.clip(values, -half, half - 1)).view(wide[0])
 
 
 def _colours(dataset: Dataset, form: PixelFormat, values: np.ndarray, is_rgb: bool) -> np.ndarray:

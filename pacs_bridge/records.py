@@ -59,9 +59,10 @@ class ObjectRecord:
 class Problem(Exception):  # a finding about an object, carried as a value as often as raised
     """Why an object cannot be filed and goes to quarantine. ``record`` is what could be read all the same.
 
-    Codes: not_dicom, truncated, malformed, unknown_transfer_syntax, unknown_sop_class, missing_sop_class_uid,
-    missing_sop_instance_uid, missing_study_instance_uid, missing_series_instance_uid, invalid_uid,
-    value_too_long, sop_instance_mismatch, sop_class_mismatch. ``params`` name keywords and limits, never values.
+    Codes: not_dicom, truncated, malformed, deflate_ratio, unknown_transfer_syntax, unknown_sop_class,
+    missing_sop_class_uid, missing_sop_instance_uid, missing_study_instance_uid, missing_series_instance_uid,
+    invalid_uid, value_too_long, sop_instance_mismatch, sop_class_mismatch. ``params`` name keywords and limits,
+    never values.
     """
 
     def __init__(

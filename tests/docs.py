@@ -53,6 +53,7 @@ SETTINGS_ZH = {
     "TELEREAD_DICOM_TLS_KEY": "DICOM TLS 私钥（PEM）",
     "TELEREAD_DICOM_TLS_CA": "客户端证书所信任的 CA（PEM）",
     "TELEREAD_DICOM_PORT": "DICOM 监听端口",
+    "TELEREAD_MAX_FRAME_BYTES": "一帧解码后的最大字节数；更大的不显示",
     "TELEREAD_AE_TITLE": "本机 AE 标题",
     "TELEREAD_DEMO_PASSWORD": "演示用户的密码；留空：随机生成，只显示一次",
     "TELEREAD_DEMO_RETURN_PORT": "QS_PACS 的端口；BS_PACS 为其加一",

@@ -1,6 +1,7 @@
 """Everything the screen loads of one instance, made once from the stored original. [adapter]
 
-Into the directory asked for: ``frame_N.jphc`` (N from 1), ``thumbnail.jpg``, ``metadata-1.json`` (DICOM JSON),
+Into the directory asked for: ``frame_N.jphc`` (N from 1), ``thumbnail.jpg``, ``preview.jpg`` (frame 1, whole size),
+``metadata-1.json`` (DICOM JSON),
 ``display.json`` (the manifest; always there, also for a refused image, then alone). Can be made again at any time:
 ``maker`` says which version made it.
 Run as a module this is the worker process of `viewer.derive_pool`: one JSON line in, one JSON line out.
@@ -15,6 +16,7 @@ import tempfile
 import warnings
 from base64 import b64encode
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,18 @@ from pydicom import Dataset, dcmread
 
 from pacs_bridge.dicom_json import METADATA_FILE, instance_json
 from pacs_bridge.htj2k import encode_frame
-from pacs_bridge.pixels import PixelError, bit_plane, decode_frames, read_format
+from pacs_bridge.pixels import MAX_FRAME_BYTES, PixelError, bit_plane, decode_frames, read_format
 from pacs_bridge.render import modality_values, render, window_of
 from viewer.image_metadata import display_of, frame_displays, is_image
 from viewer.overlays import embedded_planes
+from viewer.wide_values import Scale, is_wide, scale_of
 
 MAKER = "teleread-derive/1"
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 256, 85
+PREVIEW_FILE, PREVIEW_QUALITY = "preview.jpg", 90  # as ``dicomweb_pixels.Look`` renders it when nothing else is asked
 
 
-def derive_instance(source: Path, out_dir: Path) -> dict[str, Any]:
+def derive_instance(source: Path, out_dir: Path, max_frame_bytes: int = MAX_FRAME_BYTES) -> dict[str, Any]:
     """The manifest: the display record with "frames", "auto_window" and "maker". Raises nothing for a bad image.
 
     ``state``: "ready"; "failed" with a reason code; "none" for what is no image. ``out_dir`` appears whole, by rename.
@@ -43,7 +47,7 @@ def derive_instance(source: Path, out_dir: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the data set, which are the patient's
-            manifest = _derived(source, work)
+            manifest = _derived(source, work, max_frame_bytes)
             if manifest["state"] == "ready":
                 _add_metadata(source, work)
         publish(manifest, work, out_dir)
@@ -78,7 +82,7 @@ def publish(manifest: dict[str, Any], work: Path, out_dir: Path) -> None:
     raise OSError(f"derived data of {out_dir.name} cannot be put in place")
 
 
-def _derived(source: Path, work: Path) -> dict[str, Any]:
+def _derived(source: Path, work: Path, max_frame_bytes: int) -> dict[str, Any]:
     empty = {"state": "failed", "frames": [], "maker": MAKER}
     try:
         dataset = dcmread(source, force=True)
@@ -86,7 +90,7 @@ def _derived(source: Path, work: Path) -> dict[str, Any]:
             return {**empty, "state": "none", "reason": None}
         display = {**display_of(dataset), "frames": [], "auto_window": None, "maker": MAKER}
         if display["state"] == "ready":
-            _add_pixels(display, dataset, work)
+            _add_pixels(display, dataset, work, max_frame_bytes)
         return display
     except OSError:
         raise
@@ -103,10 +107,12 @@ def _derived(source: Path, work: Path) -> dict[str, Any]:
     return {**empty, "reason": reason}
 
 
-def _add_pixels(display: dict[str, Any], dataset: Dataset, work: Path) -> None:
-    count = read_format(dataset).frames
+def _add_pixels(display: dict[str, Any], dataset: Dataset, work: Path, max_frame_bytes: int) -> None:
+    count = read_format(dataset, max_frame_bytes).frames
+    scale = _scale(display, dataset, max_frame_bytes)
     lowest, highest = [], []
-    for index, frame in enumerate(decode_frames(dataset)):
+    for index, stored in enumerate(decode_frames(dataset, max_frame_bytes)):
+        frame = scale.shown(stored) if scale else stored
         data, levels = encode_frame(frame)
         (work / f"frame_{index + 1}.jphc").write_bytes(data)
         url = f"/api/frames/{display['sop_instance_uid']}/{index + 1}"
@@ -116,13 +122,36 @@ def _add_pixels(display: dict[str, Any], dataset: Dataset, work: Path) -> None:
         highest.append(high)
         if index == count // 2:
             shown = shrunk(frame)
+        if index == 0:
+            first = frame
     for entry, own in zip(display["frames"], frame_displays(dataset, count), strict=True):
-        entry.update(own)
+        entry.update(own | scale.display(own) if scale else own)
     if display["samples_per_pixel"] == 1:
         display["auto_window"] = _auto_window(min(lowest), max(highest), display["modality_lut"])
         display["overlays"] += _embedded_overlays(dataset)
-    picture = np.ascontiguousarray(render(shown, display))
-    (work / "thumbnail.jpg").write_bytes(imagecodecs.jpeg8_encode(picture, level=THUMBNAIL_QUALITY))
+    _write_picture(work / "thumbnail.jpg", shown, display, THUMBNAIL_QUALITY)
+    _write_picture(work / PREVIEW_FILE, first, {**display, **display["frames"][0]}, PREVIEW_QUALITY)
+
+
+def _scale(display: dict[str, Any], dataset: Dataset, max_frame_bytes: int) -> Scale | None:
+    """Of pixels with more than 16 bits; the display record is then that of the scaled values. Raises PixelError."""
+    form = read_format(dataset, max_frame_bytes)
+    if form.bits_allocated <= 16:
+        return None
+    frames = decode_frames(dataset, max_frame_bytes)
+    first = next(frames)
+    if not is_wide(first):
+        return None
+    if display["modality_lut"]["kind"] != "linear":
+        raise PixelError("unsupported_bits_allocated", bits=form.bits_allocated)
+    scale = scale_of(chain([first], frames))
+    display |= {**scale.display(display), "bits_stored": 16, "signed": False}
+    return scale
+
+
+def _write_picture(path: Path, frame: np.ndarray, display: dict[str, Any], quality: int) -> None:
+    picture = np.ascontiguousarray(render(frame, display))
+    path.write_bytes(imagecodecs.jpeg8_encode(picture, level=quality))
 
 
 def shrunk(frame: np.ndarray) -> np.ndarray:
@@ -166,8 +195,8 @@ def _embedded_overlays(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """argv: memory limit in bytes, CPU seconds for one instance. Ends when its input ends."""
-    memory_bytes, cpu_s = int(sys.argv[1]), int(sys.argv[2])
+    """argv: memory limit in bytes, CPU seconds for one instance, bytes of a frame. Ends when its input ends."""
+    memory_bytes, cpu_s, max_frame_bytes = (int(word) for word in sys.argv[1:4])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _stand_back()
@@ -177,7 +206,7 @@ def main() -> None:
         job = json.loads(line)
         _allow_cpu(cpu_s)
         try:
-            answer = derive_instance(Path(job["source"]), Path(job["out_dir"]))
+            answer = derive_instance(Path(job["source"]), Path(job["out_dir"]), max_frame_bytes)
         except OSError as error:  # the disk's fault, not the image's: to be tried again, not recorded
             answer = {"errno": error.errno or 5}
         answers.write(json.dumps(answer) + "\n")

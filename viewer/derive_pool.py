@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_MEMORY_BYTES = 3 * 1024**3
+DEFAULT_MEMORY_BYTES, MAX_FRAME_BYTES = 3 * 1024**3, 256 * 1024**2
 JOBS_BEFORE_RENEWAL = 2000  # fragmented memory goes back to the system with the process
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
@@ -36,8 +36,9 @@ class DerivePool:
 
     def __init__(
         self, max_workers: int = 1, timeout_s: float = 60.0, idle_s: float = 30.0,
-        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES, max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:  # fmt: skip
+        self.max_frame_bytes = max_frame_bytes
         self.timeout_s, self.idle_s, self.memory_bytes = timeout_s, idle_s, memory_bytes
         self._slots = threading.BoundedSemaphore(max_workers)
         self._lock = threading.Lock()
@@ -83,7 +84,7 @@ class DerivePool:
                 if worker.process.poll() is None:
                     return worker
                 worker.kill()
-        return _Worker(self.memory_bytes, self.timeout_s)
+        return _Worker(self.memory_bytes, self.timeout_s, self.max_frame_bytes)
 
     def _give_back(self, worker: "_Worker") -> None:
         if worker.jobs >= JOBS_BEFORE_RENEWAL:
@@ -114,11 +115,12 @@ class DerivePool:
 class _Worker:
     """One process of `viewer.derive`."""
 
-    def __init__(self, memory_bytes: int, timeout_s: float) -> None:
+    def __init__(self, memory_bytes: int, timeout_s: float, max_frame_bytes: int) -> None:
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
         environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "viewer.derive", str(memory_bytes), str(int(timeout_s) + 1)],
+            [sys.executable, "-m", "viewer.derive",
+             str(memory_bytes), str(int(timeout_s) + 1), str(max_frame_bytes)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env=environment, start_new_session=True, bufsize=0,
         )  # fmt: skip

@@ -85,6 +85,8 @@ def _frames(row: Outgoing, path: Path, derived: Path, places: FramePlaces, numbe
     form = frame_form(accepted(), places.transfer_syntax_uid, is_raw, state is True)
     if form is not None and form.source == "stored" and not places.frames:
         form = None  # codestreams whose borders nothing tells
+    if form is not None and form.source == "derived" and places.bits_allocated > 16:
+        form = None  # ours have 16 bits: no lossless form of these
     if form is None and state is None and frame_form(accepted(), places.transfer_syntax_uid, is_raw, True):
         raise WebError(503, "not_derived_yet")
     if form is None or (len(numbers) > 1 and not form.is_multipart):
@@ -117,7 +119,8 @@ def _piece(
     if form.source == "derived":
         found = derived / f"frame_{number}.jphc"
         return (FileRange(found, 0, found.stat().st_size),)
-    if places.photometric == "PALETTE COLOR" and form.media == OCTETS:
-        data: bytes = adapter("frame_of_copy")(row, number)  # the indices, which derived colours have lost
+    is_palette, is_wide = places.photometric == "PALETTE COLOR", places.bits_allocated > 16
+    if (is_palette or is_wide) and form.media == OCTETS:
+        data: bytes = adapter("frame_of_copy")(row, number)  # indices and low bits, which the derived frames have lost
         return (data,)
     return (adapter("decoded_frame")(derived, number, places.bits_allocated),)

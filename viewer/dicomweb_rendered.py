@@ -69,6 +69,11 @@ def _rendered(row: Outgoing, number: int) -> Response:
     derived = _ready(row)
     if number > adapter("frame_count")(derived):
         raise Refused("not_found")
+    preview = derived / "preview.jpg"
+    if number == 1 and look == {"media": "image/jpeg"} and preview.is_file():
+        return answer(
+            [FileRange(preview, 0, preview.stat().st_size)], "image/jpeg", f"{row.digest[:32]}-preview"
+        )
     data = adapter("picture")(derived, number, **look)
     return answer([data], look["media"], adapter("etag_of")([(row.digest, number, sorted(look.items(), key=str))]))
 

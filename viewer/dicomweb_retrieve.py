@@ -1,5 +1,6 @@
 """WADO-RS: whole objects, metadata, bulk data (PS3.18 10.4). [web]"""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -93,8 +94,9 @@ def _made(
         data, syntax = make(row, row.transfer_syntax_uid), row.transfer_syntax_uid
     elif data is None:
         data, syntax = stored.read(), row.transfer_syntax_uid
-    if data is None:  # what must be corrected and cannot be does not leave at all
-        return b"", "text/plain", url
+    if data is None:  # what must be corrected and cannot be does not leave at all, and its part says so
+        problem = {"status": 406, "title": "not corrected", "instance": url}
+        return json.dumps(problem).encode(), "application/problem+json", url
     return data, _type(syntax), url
 
 

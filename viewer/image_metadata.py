@@ -39,6 +39,8 @@ def problem_of(dataset: Dataset) -> str | None:
     if not any(value_of(scope, keyword) is not None for keyword in PIXEL_ELEMENTS):
         return "missing_pixel_data"
     for keyword, code in (("SamplesPerPixel", "missing_samples_per_pixel"), ("BitsStored", "missing_bits")):
+        if keyword == "BitsStored" and "PixelData" not in dataset:
+            continue  # floating point has no stored bits (PS3.3 C.7.6.24)
         if integer(scope, keyword) is None:
             return code
     if text(scope, "PhotometricInterpretation") is None:

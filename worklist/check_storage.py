@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pacs_bridge.cached_blobs import local_path
-from pacs_bridge.compare import same_content
+from pacs_bridge.transcode_pool import TranscodePool
 from reports.tables import Preparation, Report
 from worklist import archive_store, orphan_service, store
 from worklist.archive_tables import STORED
@@ -129,7 +129,13 @@ def _is_filed(roof: Roof, path: Path, uid: str) -> bool:
     """Whether the same object, equal after decoding, has a row and its file."""
     with roof.db.read() as session:
         instance = store.instance_by_uid(session, uid)
-    return instance is not None and same_content(roof.blobs.path(instance.blob_key), path)
+    if instance is None:
+        return False
+    pool = TranscodePool(max_frame_bytes=roof.settings.max_frame_bytes_number)
+    try:
+        return pool.same_content(roof.blobs.path(instance.blob_key), path)
+    finally:
+        pool.close()
 
 
 def _who_sent(path: Path) -> tuple[str, str | None]:

@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from pacs_bridge.compare import same_content
 from pacs_bridge.listener import Listener, Sockets
 from pacs_bridge.provider import Provider
 from pacs_bridge.tls_context import ServerTls, TlsFiles
+from pacs_bridge.transcode_pool import TranscodePool
 from reports.store import signed_statuses
 from worklist.acquisition_work import acquisition_providers
 from worklist.base.config import ConfigError, Settings
@@ -20,12 +20,15 @@ from worklist.retrieve import retrieve_providers
 from worklist.roof import Roof, open_roof, run_name
 from worklist.ups import ups_provider
 
+COMPARE_WITHIN_S = 15.0  # two objects of one UID; a transaction waits for it
+
 
 def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
-    """The index as the listener and uploads see it."""
+    """The index as the listener and uploads see it. Repeated objects are compared in a process of their own."""
+    pool = TranscodePool(COMPARE_WITHIN_S, max_frame_bytes=roof.settings.max_frame_bytes_number)
     return IndexInbox(
         roof.db, roof.settings, listener_run=listener_run, signed_statuses=signed_statuses, now=roof.now,
-        same_content=lambda one, other: same_content(roof.blobs.path(one), roof.blobs.path(other)),
+        same_content=lambda one, other: pool.same_content(roof.blobs.path(one), roof.blobs.path(other)),
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ log = logging.getLogger("teleread.retrieve")
 
 def retrieve_providers(roof: Roof) -> tuple[Provider, ...]:
     """C-MOVE and C-GET; they share one way out."""
-    index, egress = _Index(roof), Egress(roof.blobs, TranscodePool())
+    index = _Index(roof)
+    egress = Egress(roof.blobs, TranscodePool(max_frame_bytes=roof.settings.max_frame_bytes_number))
     return (
         MoveProvider(index.matches, index.destination, egress, roof.settings.ae_title, index.note),
         GetProvider(index.matches, egress, index.note),

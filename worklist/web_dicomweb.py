@@ -24,7 +24,8 @@ Header = tuple[bytes, bytes]
 
 def dicomweb_adapters(roof: Roof, inbox: IndexInbox, memory: FrameMemory) -> dict[str, Callable[..., Any]]:
     """By the names that the modules ``viewer.dicomweb*`` use."""
-    egress, metadata = Egress(roof.blobs, TranscodePool()), MetadataCache(roof.blobs)
+    pool = TranscodePool(max_frame_bytes=roof.settings.max_frame_bytes_number)
+    egress, metadata = Egress(roof.blobs, pool), MetadataCache(roof.blobs)
 
     def object_in(row: Outgoing, syntax: str) -> bytes | None:
         """A corrected copy in that syntax; None where it cannot be made."""

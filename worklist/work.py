@@ -181,7 +181,7 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
 
 def work(roof: Roof, stop: threading.Event) -> None:
     """Work until told to stop."""
-    pool = DerivePool()
+    pool = DerivePool(max_frame_bytes=roof.settings.max_frame_bytes_number)
     worker = make_worker(roof, pool)
     tell_ready()
     try:

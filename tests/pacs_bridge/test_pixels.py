@@ -22,8 +22,8 @@ PICTURES = picture_names()
 LOSSY_JPEG = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"}
 ODD_BUFFERS = {"malformed/fuzz/TC0287_buf_2x.dcm"}  # pydicom sees two frames where the header says one
 ODD_HIGH_BIT = {"malformed/fuzz/TC0301_bits_highbit_eq_ba.dcm", "malformed/fuzz/TC0935_minmax_hb255.dcm"}
+NOT_SHOWN = {"malformed/JPEG2000-embedded-sequence-delimiter.dcm"}
 REFUSED = {  # real or well-formed, and still not for the screen
-    "nonimage/rtdose.dcm": "unsupported_bits_allocated",
     "identity/GH178.dcm": "missing_pixel_data",
     "malformed/dwv-test_no-number-rows.dcm": "missing_rows",
     "malformed/MR_truncated.dcm": "truncated",
@@ -58,8 +58,10 @@ def by_pydicom(dataset: Dataset) -> np.ndarray | None:
 def test_stored_values_are_pydicoms(name: str) -> None:
     dataset = picture(name)
     expected = by_pydicom(dataset)
-    if expected is None or dataset.BitsAllocated == 32 or name in ODD_BUFFERS | ODD_HIGH_BIT:
-        pytest.skip("no second opinion on this one")
+    if expected is None:
+        pytest.skip("no second opinion: pydicom and its plugins refuse it, or it has no pixels")
+    if name in ODD_BUFFERS | ODD_HIGH_BIT | NOT_SHOWN:
+        pytest.skip("refused or cut on purpose: see the tables above")
     values = stacked(dataset)
     assert values.shape == expected.shape
     difference = np.abs(values.astype(np.int64) - expected.astype(np.int64))
@@ -110,7 +112,7 @@ def test_no_file_does_harm(name: str) -> None:
             assert error.code == REFUSED[name]
         return
     assert name not in REFUSED
-    assert values.dtype in (np.uint8, np.uint16, np.int16)
+    assert values.dtype in (np.uint8, np.uint16, np.int16, np.uint32, np.int32)
 
 
 def test_the_same_image_in_seven_encodings_is_one_image() -> None:
@@ -217,7 +219,7 @@ def test_padding_after_the_pixels_is_not_pixels() -> None:
 
 @pytest.mark.parametrize(("values", "code"), [
     ({"Rows": 0}, "invalid_rows"), ({"Rows": None}, "missing_rows"), ({"BitsStored": 17}, "invalid_bits"),
-    ({"BitsAllocated": 32, "BitsStored": 32}, "unsupported_bits_allocated"), ({"HighBit": 3}, "invalid_bits"),
+    ({"BitsAllocated": 64, "BitsStored": 64}, "unsupported_bits_allocated"), ({"HighBit": 3}, "invalid_bits"),
     ({"PhotometricInterpretation": "CMYK"}, "unsupported_photometric"), ({"NumberOfFrames": 2}, "truncated"),
     ({"PixelRepresentation": 7}, "invalid_pixel_representation"), ({"SamplesPerPixel": 3}, "invalid_samples_per_pixel"),
     ({"Rows": 65535, "Columns": 65535}, "too_large"), ({"syntax": "1.2.840.10008.1.2.4.102"},

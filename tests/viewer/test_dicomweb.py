@@ -28,6 +28,7 @@ from tests.worklist.test_routes import token
 from viewer.derive import derive_instance
 from viewer.dicomweb_accept import frame_form, object_form, picked
 from viewer.dicomweb_fast import FrameMemory
+from viewer.dicomweb_retrieve import _made
 from viewer.metadata_cache import Described, MetadataCache
 from worklist.account_service import hash_password
 from worklist.account_tables import Account, LoginSession
@@ -35,6 +36,7 @@ from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.outgoing import Outgoing
 from worklist.tables import Instance, Quarantine, Series
+from worklist.web_files import FileRange
 from worklist.webserver import build_web
 
 EXPLICIT, J2K, HTJ2K, RLE = (
@@ -171,6 +173,33 @@ def test_compressed_frames_leave_as_stored_or_as_the_pixels_that_pydicom_sees(co
     copied = dcmread(BytesIO(parts_of(get(client, county, stored.url))[0][1]))
     assert copied.file_meta.TransferSyntaxUID == EXPLICIT
     assert np.array_equal(copied.pixel_array, pixels)
+
+
+def test_a_picture_of_which_nothing_is_asked_is_the_one_made_at_ingest(
+    county: Township, client: FlaskClient, tmp_path: Path
+) -> None:
+    """The same bytes as one made now; with another wish it is made now."""
+    made = Object(county, tmp_path, "CT_small.dcm")
+    folder = county.roof.blobs.derived_dir(made.row.blob_key)
+    kept = get(client, county, f"{made.url}/rendered", "image/jpeg")
+    assert kept.data == (folder / "preview.jpg").read_bytes()
+    (folder / "preview.jpg").unlink()
+    again = get(client, county, f"{made.url}/rendered", "image/jpeg")
+    assert again.data == kept.data
+    assert get(client, county, f"{made.url}/rendered?quality=10", "image/jpeg").data != kept.data
+
+
+def test_what_must_be_corrected_and_cannot_be_fails_visibly(tmp_path: Path) -> None:
+    """Its part is neither empty nor the stored object: it says that there is a problem, and where."""
+    stored = tmp_path / "stored"
+    stored.write_bytes(b"DICM")
+    form = object_form("multipart/related; type=application/dicom")
+    assert form is not None
+    for corrections, expected in (({"PatientID": "2"}, "application/problem+json"), ({}, "application/dicom; transfer")):
+        row = Outgoing("1.2", "1.3", "1.4", "1.5", RLE, "key", "digest", 4, 1, corrections)
+        data, media, url = _made(lambda _row, _syntax: None, row, form, FileRange(stored, 0, 4), "/instances/1.4")
+        assert (media.startswith(expected), url) == (True, "/instances/1.4")
+        assert data == b"DICM" if not corrections else json.loads(data)["instance"] == url
 
 
 def test_pictures_have_the_window_and_the_size_asked_for(county: Township, client: FlaskClient, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class Settings:
     dicom_tls_cert: str = setting("TELEREAD_DICOM_TLS_CERT", "", "PEM of its chain; empty: from teleread tls")
     dicom_tls_key: str = setting("TELEREAD_DICOM_TLS_KEY", "", "PEM of its key; empty: from teleread tls")
     dicom_tls_ca: str = setting("TELEREAD_DICOM_TLS_CA", "", "PEM of the devices' CA; empty: teleread tls")
+    max_frame_bytes: str = setting("TELEREAD_MAX_FRAME_BYTES", "268435456", "largest decoded frame; larger: not shown")
     ae_title: str = setting("TELEREAD_AE_TITLE", "TELEREAD", "our AE title")
     demo_password: str = setting("TELEREAD_DEMO_PASSWORD", "", "password of demo users; empty: random, printed once")
     demo_return_port: str = setting("TELEREAD_DEMO_RETURN_PORT", "11113", "port of QS_PACS; BS_PACS is one higher")
@@ -81,6 +82,13 @@ class Settings:
             Path(self.dicom_tls_cert or local / "server.pem"), Path(self.dicom_tls_key or local / "server.key"),
             Path(self.dicom_tls_ca or local / "authority.pem"),
         )  # fmt: skip
+
+    @property
+    def max_frame_bytes_number(self) -> int:
+        text = self.max_frame_bytes
+        if not text.isdecimal() or not 1 << 16 <= int(text) <= 1 << 31:
+            raise ConfigError(f"TELEREAD_MAX_FRAME_BYTES={text!r}: 须为 65536–2147483648 / must be 65536–2147483648")
+        return int(text)
 
     @property
     def n_dicom_processes(self) -> int:
