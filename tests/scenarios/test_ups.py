@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -15,10 +16,11 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from pacs_bridge import ups
 from tests.peers.instances import write_instance
-from tests.peers.product import Api, ApiError, Product, until
+from tests.peers.product import PASSWORD, Api, ApiError, Product, until
 
 JSON = "application/dicom+json"
 EVERYTHING = f"/dicom-web/workitems/{ups.GLOBAL}/subscribers"
@@ -53,7 +55,7 @@ def call(api: Api, method: str, path: str, body: Any = None) -> Any:
 def listen(product: Product, title: str, username: str = "radiologist") -> ClientConnection:
     headers = {"Authorization": f"Bearer {product.api(username).token}"}
     url = f"ws://127.0.0.1:{product.http_port}/dicom-web/ws/subscribers/{title}"
-    return connect(url, additional_headers=headers, open_timeout=10)
+    return connect(url, additional_headers=headers, open_timeout=10, legacy=True)
 
 
 class Heard:
@@ -100,7 +102,8 @@ def test_events_of_storing_pages_and_http_arrive_and_none_is_lost_over_a_reconne
     with pytest.raises(InvalidStatus):  # somebody else's
         listen(product, "READER_1", "radiologist2")
     with pytest.raises(InvalidStatus):  # another site's page, with our cookie
-        connect(f"ws://127.0.0.1:{product.http_port}/dicom-web/ws/subscribers/READER_1", origin="https://evil.example")
+        _as_browser(product, "https://evil.example")
+    _as_browser(product, product.url).close()
     socket = listen(product, "READER_1")
     heard = Heard(socket)
     first = workitem_of(product, send(product, tmp_path / "one"))
@@ -133,6 +136,16 @@ def test_events_of_storing_pages_and_http_arrive_and_none_is_lost_over_a_reconne
         while True:
             last.socket.recv(timeout=5)
     newer.close()
+
+
+def _as_browser(product: Product, origin: str) -> ClientConnection:
+    """A page of ``origin`` with the cookie of a browser that is logged in."""
+    form = {"username": "radiologist", "password": PASSWORD}
+    answer = httpx.post(f"{product.url}/login", data=form, headers={"Origin": product.url})
+    assert answer.status_code == 303
+    headers = {"Cookie": f"teleread_session={answer.cookies['teleread_session']}"}
+    url = f"ws://127.0.0.1:{product.http_port}/dicom-web/ws/subscribers/READER_1"
+    return connect(url, additional_headers=headers, origin=Origin(origin), legacy=True)
 
 
 def _try_listen(product: Product) -> ClientConnection | None:

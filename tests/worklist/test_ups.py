@@ -22,6 +22,7 @@ from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow, listening
 from tests.peers.township import Township, township
 from worklist import workitem_service
+from worklist.access import Refused
 from worklist.account_tables import Account
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
@@ -30,6 +31,7 @@ from worklist.tables import Workitem
 from worklist.ups import follow
 from worklist.ups_tables import UpsEvent
 from worklist.work import make_worker
+from worklist.workitem import WorkitemMove
 
 CODE = {"CodeValue": "110003", "CodingSchemeDesignator": "DCM", "CodeMeaning": "Image Processing"}
 READ = {"CodeValue": "110005", "CodingSchemeDesignator": "DCM", "CodeMeaning": "Interpretation"}
@@ -97,7 +99,7 @@ def claim(association: Association, uid: str, transaction: str) -> Any:
 
 def read_back(association: Association, uid: str) -> Dataset:
     status, found = association.send_n_get([], UID(ups.PUSH), UID(uid), meta_uid=UID(ups.PULL))
-    assert status.Status == 0
+    assert status.Status == 0 and found is not None
     return found
 
 
@@ -183,7 +185,7 @@ def test_reading_work_is_claimed_and_given_back_and_ends_by_its_report_alone(
         row = session.get_one(Workitem, after.workitem_uid)
         workitem_service.claim(session, county.actor("radiologist"), row.workitem_uid, county.clock(), transaction_uid=transaction)
         session.refresh(row)
-        workitem_service.move(session, row, workitem_service.WorkitemMove.COMPLETE, county.clock())
+        workitem_service.move(session, row, WorkitemMove.COMPLETE, county.clock())
     with associated(listener) as association:
         assert act(association, after.workitem_uid, ups.CHANGE_STATE, final) == ups.ALREADY_COMPLETED
         assert act(association, after.workitem_uid, ups.REQUEST_CANCEL, {}) == ups.CANCEL_COMPLETED
@@ -227,7 +229,7 @@ def test_fifty_claims_of_one_step_give_one_success(county: Township, listener: L
         try:
             with county.roof.db.write() as session:
                 workitem_service.claim(session, county.actor("radiologist2"), item.workitem_uid, county.clock())
-        except workitem_service.Refused as refused:
+        except Refused as refused:
             return refused.code
         return "claimed"
 
@@ -291,7 +293,7 @@ def test_reading_that_is_asked_for_becomes_reading_work(county: Township, listen
     with county.roof.db.write() as session:
         workitem_service.claim(session, county.actor("radiologist"), item.workitem_uid, county.clock())
         row = session.get_one(Workitem, item.workitem_uid, populate_existing=True)
-        workitem_service.move(session, row, workitem_service.WorkitemMove.COMPLETE, county.clock())
+        workitem_service.move(session, row, WorkitemMove.COMPLETE, county.clock())
     uid = generate_uid()
     with associated(listener) as association:
         status, _ = association.send_n_create(dataset(wish), UID(ups.PUSH), UID(uid))
