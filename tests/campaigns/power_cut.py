@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -257,15 +257,15 @@ def _apply(content: bytearray, one: Operation) -> None:
 
 
 class Disk:
-    """A tree of files in memory: as it is, and as each cut would leave it. Begins with what lies below ``root``."""
+    """A tree of files in memory: as it is, and as each cut would leave it. Begins as ``before`` is."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, before: Path) -> None:
         self.root = str(root)
         self._now: dict[str, dict[str, _File | None]] = {}  # folder -> name -> file; None: a folder
-        for folder, folders, names in os.walk(root):
+        for folder, folders, names in os.walk(before):
             entries: dict[str, _File | None] = dict.fromkeys(folders)
             entries |= {name: _File(Path(folder, name).read_bytes()) for name in names}
-            self._now[folder] = entries
+            self._now[self.root + folder[len(str(before)) :]] = entries
         self._synced = {folder: dict(entries) for folder, entries in self._now.items()}
 
     def do(self, one: Operation) -> None:
@@ -330,26 +330,37 @@ def write_disk(content: dict[str, bytes | None], root: Path) -> None:
 # --- the campaign -------------------------------------------------------------------------------------------------
 
 
-def run_power_cuts(
-    folder: Path, *, seed: int, n_instances: int, verify_every: int, say: Callable[[str], None],
-    forget: Callable[[Operation], bool] | None = None,
-) -> Outcome:  # fmt: skip
-    """Record, replay, compare. ``verify_every``: after so many syncs the product's own verify runs as well.
+@dataclass(frozen=True)
+class Recording:
+    """A reception that can be replayed: the disk before it, what was done to it, what the sender heard."""
 
-    ``forget`` takes operations out of the record: what a product that leaves them out would have done.
-    """
-    chance = random.Random(seed)
-    outcome = Outcome(seed, n_instances)
-    started = time.monotonic()
+    roles: Roles
+    before: Path
+    trace: Path
+    n_instances: int
+    n_acknowledged: int
+
+    def operations(self) -> Iterator[Operation]:
+        return operations(self.trace, self.roles.data_dir)
+
+
+@contextmanager
+def recorded(folder: Path, *, seed: int, n_instances: int) -> Iterator[Recording]:
+    """Receive instances by two processes under strace."""
     with roles_of_a_county(folder / "product") as roles:
         roles.environ["TELEREAD_DICOM_PROCESSES"] = "2"
-        disk = Disk(roles.data_dir)
-        sent = record(roles, _files(folder / "sent", n_instances, chance), folder / "trace")
-        outcome.n_acknowledged = len(sent)
-        done = operations(folder / "trace", roles.data_dir)
-        if forget is not None:
-            done = (one for one in done if not forget(one))
-        replay(done, disk, _Judge(roles, folder / "cut", outcome), outcome, chance, verify_every, say)
+        shutil.copytree(roles.data_dir, folder / "before")
+        sent = record(roles, _files(folder / "sent", n_instances, random.Random(seed)), folder / "trace")
+        yield Recording(roles, folder / "before", folder / "trace", n_instances, len(sent))
+
+
+def run_power_cuts(
+    folder: Path, *, seed: int, n_instances: int, verify_every: int, say: Callable[[str], None]
+) -> Outcome:
+    """Record, replay, compare. ``verify_every``: after so many syncs the product's own verify runs as well."""
+    started = time.monotonic()
+    with recorded(folder, seed=seed, n_instances=n_instances) as recording:
+        outcome = replay(recording, recording.operations(), folder / "cut", seed, verify_every, say)
     outcome.duration_s = time.monotonic() - started
     return outcome
 
@@ -423,10 +434,13 @@ class _Judge:
 
 
 def replay(
-    done: Iterable[Operation], disk: Disk, judge: _Judge, outcome: Outcome, chance: random.Random, verify_every: int,
+    recording: Recording, done: Iterable[Operation], root: Path, seed: int, verify_every: int,
     say: Callable[[str], None],
-) -> None:  # fmt: skip
+) -> Outcome:  # fmt: skip
     """Between two syncs every cut leaves the same certain bytes, so what was acknowledged until the later one counts."""
+    chance = random.Random(seed)
+    outcome = Outcome(seed, recording.n_instances, recording.n_acknowledged)
+    disk, judge = Disk(recording.roles.data_dir, recording.before), _Judge(recording.roles, root, outcome)
 
     def cut(*, is_last: bool = False) -> None:
         where = f"before operation {outcome.n_operations}"
@@ -450,3 +464,4 @@ def replay(
     if len(judge.acknowledged) != outcome.n_acknowledged:
         heard = outcome.n_acknowledged
         outcome.problems.append(f"{len(judge.acknowledged)} acknowledgements in the record, {heard} heard")
+    return outcome
