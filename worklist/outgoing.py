@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -42,12 +43,17 @@ def outgoing(
 ) -> list[Outgoing]:  # fmt: skip
     """Objects of the studies that ``where`` lets through, in the order of a study; hidden ones are left out."""
     query = (
-        select(Study, Series, Instance)
+        select(  # columns, not rows of the mapper: a study has thousands of these
+            Study.id, Study.study_instance_uid, Series.series_instance_uid, Instance.sop_instance_uid,
+            Instance.sop_class_uid, Instance.transfer_syntax_uid, Instance.blob_key, Instance.digest,
+            Instance.size_bytes, Study.site_id,
+        )
+        .select_from(Study)
         .join(Series, Series.study_id == Study.id)
         .join(Instance, Instance.series_id == Series.id)
         .where(where, Instance.hidden_code.is_(None))
         .order_by(Study.id, Series.number, Series.id, Instance.number, Instance.id)
-    )
+    )  # fmt: skip
     if study is not None:
         query = query.where(Study.study_instance_uid == study)
     if series is not None:
@@ -55,8 +61,8 @@ def outgoing(
     if instance is not None:
         query = query.where(Instance.sop_instance_uid == instance)
     rows = session.execute(query).all()
-    corrections = corrections_of(session, {row[0].id for row in rows})
-    return [_outgoing(*row, corrections.get(row[0].id, {})) for row in rows]
+    corrections = corrections_of(session, {row[0] for row in rows})
+    return [Outgoing(*tuple[Any, ...](row)[1:], corrections.get(row[0], {})) for row in rows]
 
 
 def outgoing_wanted(session: Session, where: ColumnElement[bool], wanted: Wanted) -> list[Outgoing]:
@@ -101,11 +107,3 @@ def _portions(uids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _one_of(column: InstrumentedAttribute[str], uids: Sequence[str]) -> ColumnElement[bool]:
     return column.in_(uids) if uids else true()
-
-
-def _outgoing(study: Study, series: Series, instance: Instance, corrections: dict[str, str]) -> Outgoing:
-    return Outgoing(
-        study.study_instance_uid, series.series_instance_uid, instance.sop_instance_uid, instance.sop_class_uid,
-        instance.transfer_syntax_uid, instance.blob_key, instance.digest, instance.size_bytes, study.site_id,
-        corrections,
-    )  # fmt: skip
