@@ -3,17 +3,15 @@
 import subprocess
 import zlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pydicom
 import pytest
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.dataset import Dataset
 
-from pacs_bridge.corrections import write_corrected
 from pacs_bridge.records import Problem
 from tests.peers.dcmtk import require
-from tests.peers.instances import new_instance
+from tests.peers.instances import corrected, new_instance
 
 CHANGES = {
     "PatientName": "Wang^Fang=王^芳", "PatientID": "QS-42", "PatientBirthDate": "19491231", "PatientSex": "F",
@@ -31,13 +29,6 @@ def stored(name: str) -> Path:
     if found is None:
         pytest.skip(f"{name} is not in this pydicom")
     return Path(str(found))
-
-
-def corrected(path: Path, changes: dict[str, str]) -> bytes:
-    with TemporaryDirectory() as folder:
-        target = Path(folder) / "copy.dcm"
-        write_corrected(path, changes, target)
-        return target.read_bytes()
 
 
 def opened(content: bytes, tmp_path: Path) -> Dataset:

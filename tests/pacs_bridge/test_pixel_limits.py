@@ -19,7 +19,6 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 
-from pacs_bridge.corrections import corrected
 from pacs_bridge.extract import extract
 from pacs_bridge.header_dump import header_elements
 from pacs_bridge.listener import Listener
@@ -29,7 +28,7 @@ from pacs_bridge.transcode_pool import TranscodeFailed, TranscodePool
 from tests.pacs_bridge.inbox import MemoryInbox
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
-from tests.peers.instances import new_instance
+from tests.peers.instances import corrected, new_instance
 from tests.peers.raw_modality import RawModality
 from viewer.derive_pool import DerivePool
 

@@ -6,14 +6,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from pacs_bridge.egress import corrected
 from pacs_bridge.retrieval import EXPLICIT, IMPLICIT, Leaving, Mismatch, Tally, read_wanted
 from pacs_bridge.suboperations import batches
 from pacs_bridge.transcode import transcode
 from pacs_bridge.transcode_pool import TranscodeFailed, TranscodePool
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
-from tests.peers.instances import new_instance
+from tests.peers.instances import corrected, new_instance
 
 MOST = 1 << 28
 

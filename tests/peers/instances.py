@@ -1,14 +1,18 @@
 """Objects for tests, made from one real CT slice: new UIDs, other values, smaller pixels."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pydicom
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+
+from pacs_bridge.corrections import write_corrected
 
 
 @cache
@@ -42,3 +46,11 @@ def write_instance(folder: Path, **changes: Any) -> Path:
     path = folder / f"{dataset.file_meta.MediaStorageSOPInstanceUID}-{len(list(folder.iterdir()))}.dcm"
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def corrected(path: Path, changes: Mapping[str, str]) -> bytes:
+    """The copy of a stored object that leaves with other values (``pacs_bridge.corrections``)."""
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "copy.dcm"
+        write_corrected(path, changes, target)
+        return target.read_bytes()

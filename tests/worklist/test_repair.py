@@ -9,10 +9,9 @@ import pydicom
 import pytest
 from sqlalchemy import func, select, true
 
-from pacs_bridge.corrections import corrected
 from reports import service
 from reports import store as report_store
-from tests.peers.instances import write_instance
+from tests.peers.instances import corrected, write_instance
 from tests.peers.township import PIN, Township, township
 from worklist import rejection_service, repair_service, repair_store, store, workitem_service
 from worklist.access import Refused
