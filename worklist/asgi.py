@@ -57,6 +57,8 @@ class WebApp:
         self.pages = WSGIMiddleware(flask_app, workers=n_threads)  # type: ignore[arg-type]
         self.file_root = file_root
         self.file_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
+        # What is made while it leaves (another syntax, a picture) takes its time: frames do not wait behind it.
+        self.makers = ThreadPoolExecutor(2, thread_name_prefix="makers")
         self.n_waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,6 +131,7 @@ class WebApp:
             await self.sockets.close()
         self.pages.executor.shutdown(wait=False, cancel_futures=True)
         self.file_threads.shutdown(wait=False, cancel_futures=True)
+        self.makers.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ async def send_segments(app: WebApp, send: Send, segments: Sequence[Segment]) ->
         return await send({"type": "http.response.body", "body": body, "more_body": False})
     for segment in segments:
         if not isinstance(segment, FileRange):
-            piece = segment if isinstance(segment, bytes) else await loop.run_in_executor(app.file_threads, segment)
+            piece = segment if isinstance(segment, bytes) else await loop.run_in_executor(app.makers, segment)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             continue
         offset, end = segment.offset, segment.offset + segment.length

@@ -94,6 +94,8 @@ class OhifApp:
 
     async def _file(self, scope: Scope, send: Send) -> None:
         path = scope["path"].lstrip("/")
+        if "\0" in path:  # the name of no file
+            return await self._send(send, 404, [], b"")
         if path == "app-config.js":
             body = f"window.config = {json.dumps(CONFIG)};".encode()
             return await self._send(send, 200, [(b"content-type", b"text/javascript")], body)

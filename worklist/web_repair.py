@@ -110,8 +110,10 @@ def one_study(uid: str) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def _study(session: Session, uid: str) -> Study:
-    study = store.study_by_uid(session, uid)
+def _study(session: Session, uid: str, *, to_change: bool = False) -> Study:
+    """Raises Refused("not_found"). ``to_change``: of two repairs at once the second sees what the first has done."""
+    query = select(Study).where(Study.study_instance_uid == uid)
+    study = session.scalar(query.with_for_update(key_share=True) if to_change else query)
     if study is None:
         raise Refused("not_found")
     return study
@@ -190,8 +192,8 @@ def move(uid: str) -> dict[str, Any]:
     body = read_json(MOVE)
     with write() as session:
         doing = _doing(body["reason"])
-        target, order = body["to_patient_pk"], body.get("order_uid")
-        return _done(session, repair_service.move(session, doing, _study(session, uid), target, order))
+        study, target, order = _study(session, uid, to_change=True), body["to_patient_pk"], body.get("order_uid")
+        return _done(session, repair_service.move(session, doing, study, target, order))
 
 
 @repair.post("/api/repair/studies/<uid>/split")
@@ -204,7 +206,8 @@ def split(uid: str) -> dict[str, Any]:
         _day(patient.get("birth_date")),
     )  # fmt: skip
     with write() as session:
-        return _done(session, repair_service.split(session, _doing(body["reason"]), _study(session, uid), person))
+        study = _study(session, uid, to_change=True)
+        return _done(session, repair_service.split(session, _doing(body["reason"]), study, person))
 
 
 def _day(text: str | None) -> date | None:

@@ -1,5 +1,6 @@
 """DICOMweb over the demo county: forms, ranges, sight, audit, HTTP Basic, storing. No server, real objects."""
 
+import asyncio
 import base64
 import copy
 import json
@@ -32,8 +33,10 @@ from viewer.dicomweb_retrieve import _made
 from viewer.metadata_cache import Described, MetadataCache
 from worklist.account_service import hash_password
 from worklist.account_tables import Account, LoginSession
+from worklist.asgi import build_asgi, send_segments
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
+from worklist.ohif import OhifApp, folder_of
 from worklist.outgoing import Outgoing
 from worklist.tables import Instance, Quarantine, Series
 from worklist.web_files import FileRange
@@ -395,6 +398,53 @@ def test_what_is_no_store_request(county: Township, client: FlaskClient) -> None
     assert stow(client, county, [file_of()], user="radiologist").status_code == 403
     with county.roof.db.read() as session:
         assert session.scalar(select(func.count()).select_from(Series)) == 0
+
+
+def test_files_leave_while_copies_are_made(tmp_path: Path) -> None:
+    app = build_asgi(Flask("test"), None, file_root=tmp_path)  # type: ignore[arg-type]
+    (tmp_path / "frame").write_bytes(b"frame")
+    end = threading.Event()
+
+    def made() -> bytes:
+        end.wait(20)
+        return b"copy"
+
+    async def body_of(segments: list[Any]) -> bytes:
+        body = b""
+
+        async def send(message: Any) -> None:
+            nonlocal body
+            body += message["body"]
+
+        await send_segments(app, send, segments)
+        return body
+
+    async def ask() -> list[bytes]:
+        copies = [asyncio.create_task(body_of([made])) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        frame = await asyncio.wait_for(body_of([FileRange(tmp_path / "frame", 0, 5)]), 5)
+        end.set()
+        return [frame, *await asyncio.gather(*copies)]
+
+    try:
+        assert asyncio.run(ask()) == [b"frame", *[b"copy"] * 8]
+    finally:
+        end.set()
+
+
+def test_ohif_has_no_file_without_a_name(county: Township) -> None:
+    folder = folder_of(county.roof.settings)
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("ohif")
+    app, sent = OhifApp(None, county.roof.settings, lambda _: True), list[Any]()  # type: ignore[arg-type]
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path in ("/\0", "/../../secret.txt", "/"):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
+    assert [message["status"] for message in sent if "status" in message] == [404, 404, 200]
 
 
 def test_what_the_server_says_of_itself(client: FlaskClient) -> None:

@@ -1,6 +1,7 @@
 """Rejection notes of IHE IOCM hide instances everywhere, whichever comes first. On both databases."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ from sqlalchemy import select, true
 from pacs_bridge.key_object import rejection_of
 from pacs_bridge.objects import StudyIdentity, rejection_note
 from tests.peers.instances import new_instance
-from tests.peers.township import Township, township
-from worklist import items_store, rejection_service, store
+from tests.peers.township import Township, received_object, township
+from worklist import items_store, receive_service, rejection_service, store
 from worklist.access import Refused
 from worklist.base.audit import WorkflowEvent
 from worklist.base.db import Database
 from worklist.items_store import ItemFilter
 from worklist.outgoing import outgoing
 from worklist.repair_tables import Rejection
-from worklist.tables import Instance, Quarantine, Study
+from worklist.tables import Device, Instance, Quarantine, Study
 
 CODES = ["113001", "113037", "113038", "113039"]
 
@@ -118,6 +119,24 @@ def test_a_note_before_the_images_hides_them_when_they_come(county: Township, se
     with county.roof.db.read() as session:
         (kept,) = session.scalars(select(Quarantine)).all()
     assert (kept.resolution, kept.resolved_at) == ("study_arrived", county.clock())
+
+
+def test_a_note_waits_for_what_is_just_being_filed(county: Township, sent: Sent) -> None:
+    county.receive(sent.paths[0], "QS_CT")
+    note, filing = sent.note(county, "113037", 1), received_object(county.roof, sent.paths[1])
+    with ThreadPoolExecutor(1) as another:
+        with county.roof.db.write() as session:
+            device = session.scalars(select(Device).where(Device.ae_title == "QS_CT")).one()
+            sender = receive_service.Sender(device.site_id, "QS_CT", device.id, 0)
+            receive_service.file_object(
+                session, sender, filing, signed_statuses=lambda *_: set(), zone=county.roof.settings.zone,
+                same_content=lambda *_: False, now=county.clock(),
+            )  # fmt: skip
+            session.flush()
+            noting = another.submit(county.receive, note, "QS_CT")
+            wait([noting], 0.7)
+        assert noting.result(30).outcome == "filed"
+    assert seen(county, sent)[:3] == (sent.uids(0), sent.uids(0), 1)
 
 
 def test_a_study_rejected_whole_is_in_no_list(county: Township, sent: Sent) -> None:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.peers.instances import write_instance
 from tests.peers.township import Township, township
@@ -18,7 +19,7 @@ from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.person_tables import PatientNumber
 from worklist.session_service import open_session
-from worklist.tables import Instance
+from worklist.tables import Instance, Study
 from worklist.webserver import build_web
 
 ID = "11010519491231002X"
@@ -150,3 +151,21 @@ def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flas
     status, answer = admin.ask("POST", f"{at}/move", {"to_patient_pk": wrong["patient"]["patient_pk"], "reason": "x"})
     assert (status, answer["error"]["code"]) == (422, "same_patient")
     assert call(app.test_client(), "GET", at, "nobody").status_code == 401
+
+
+def test_of_two_moves_at_once_the_second_sees_the_first(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    for name, number in (("钱守义", "1"), ("王芳", "2")):
+        county.receive(write_instance(folder, side=8, PatientName=f"={name}", PatientID=number), "QS_CT")
+    with county.roof.db.read() as session:
+        moved, other = session.scalars(select(Study).order_by(Study.id))
+    at, body = f"/api/repair/studies/{moved.study_instance_uid}/move", {"to_patient_pk": other.patient_pk, "reason": "x"}
+    admin = Person(county, app, "admin")
+    with ThreadPoolExecutor(1) as another:
+        with county.roof.db.write() as session:
+            session.execute(update(Study).where(Study.id == moved.id).values(patient_pk=other.patient_pk))
+            second = another.submit(admin.ask, "POST", at, body)
+            wait([second], 0.7)
+        status, answer = second.result(30)
+    assert (status, answer["error"]["code"]) == (422, "same_patient")
