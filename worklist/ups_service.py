@@ -8,7 +8,7 @@ Each function raises UpsRefused, or returns the status of success or warning.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -29,6 +29,7 @@ from worklist.ups_tables import UpsExtra, UpsTask
 from worklist.workitem import IllegalMove, WorkitemMove, WorkitemState, WorkitemStep, moved
 
 S, P, D, X = WorkitemState.SCHEDULED, WorkitemState.IN_PROGRESS, WorkitemState.COMPLETED, WorkitemState.CANCELED
+GONE_AFTER = timedelta(minutes=15)
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _READING_CODES = {ups.INTERPRETATION[:2], ups.ADDENDUM[:2]}
 _PROGRESS, _PERFORMED = "ProcedureStepProgressInformationSequence", "UnifiedProcedureStepPerformedProcedureSequence"
@@ -291,20 +292,36 @@ def request_cancel(
     if isinstance(item, Workitem) and item.state == S:
         raise UpsRefused(ups.WILL_NOT_CANCEL, "a study that is here is read")
     asked = (ups.CANCEL_REQUESTED, ups.cancel_report(information, asker.name))
-    if item.state == P:
+    if isinstance(item, UpsTask) and (item.state == S or _is_performer_gone(session, item, now)):
+        _cancel_task(session, place, item, information, asked, now)
+    else:
         step = _step_of(session, place, item)
         step.reports = [asked]
         if not tell(session, step, now):
             raise UpsRefused(ups.NO_CONTACT, "nobody subscribed to this UPS")
-    elif isinstance(item, UpsTask):
-        _put_cancellation(item, information, now.astimezone(place.zone))
-        item.state = moved(moved(S, WorkitemMove.CLAIM), WorkitemMove.RELEASE)
-        item.ended_at = now
-        session.flush()
-        passed = [ups.state_report(task_attributes(item), state) for state in (P, X)]
-        _tell(session, item, [asked, *((ups.STATE_REPORT, report) for report in passed)], now)
     _record(session, asker, "ups.cancel_request", uid, now)
     return ups.SUCCESS
+
+
+def _cancel_task(
+    session: Session, place: Place, task: UpsTask, information: Mapping[str, Any], asked: tuple[int, Attributes],
+    now: datetime,
+) -> None:  # fmt: skip
+    """We cancel it ourselves: what was SCHEDULED passes IN PROGRESS on its way (Table CC.1.1-2)."""
+    path = (P, X) if task.state == S else (X,)
+    _put_cancellation(task, information, now.astimezone(place.zone))
+    task.state, task.ended_at = moved(P, WorkitemMove.RELEASE), now
+    session.flush()
+    passed = [ups.state_report(task_attributes(task), state) for state in path]
+    _tell(session, task, [asked, *((ups.STATE_REPORT, report) for report in passed)], now)
+
+
+def _is_performer_gone(session: Session, task: UpsTask, now: datetime) -> bool:
+    """Whether the device that claimed a task is switched off here, or has not been heard of for long (CC.2.1.3)."""
+    device = store.device_by_ae_title(session, task.performer or "")
+    if device is None:
+        return False
+    return not device.enabled or device.last_seen_at is None or now - device.last_seen_at > GONE_AFTER
 
 
 def _locked(session: Session, asker: Asker, uid: str) -> Workitem | UpsTask:

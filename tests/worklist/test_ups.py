@@ -284,6 +284,23 @@ def test_a_task_of_others_from_push_to_completion(county: Township, listener: Li
     assert "TransactionUID" not in shown
 
 
+def test_a_performer_that_is_gone_holds_no_task_for_ever(county: Township, listener: Listener, clock: Clock) -> None:
+    allow(county, "QS_DR", port=None, address_range="127.0.0.1/32")
+    uid = generate_uid()
+    with associated(listener) as association:
+        assert association.send_n_create(dataset(pushed()), UID(ups.PUSH), UID(uid))[0].Status == 0
+    with associated(listener, "QS_DR") as performer:
+        assert claim(performer, uid, "1.2.3") == 0
+    reason = {"ReasonForCancellation": "no answer"}
+    with associated(listener) as association:
+        assert act(association, uid, ups.REQUEST_CANCEL, reason, ups.PUSH) == ups.NO_CONTACT
+        clock.forward(16 * 60)
+        assert act(association, uid, ups.REQUEST_CANCEL, reason, ups.PUSH) == 0
+        shown = read_back(association, uid)
+    assert shown.ProcedureStepState == "CANCELED"
+    assert shown.ProcedureStepProgressInformationSequence[0].ReasonForCancellation == "no answer"
+
+
 def test_reading_that_is_asked_for_becomes_reading_work(county: Township, listener: Listener, tmp_path: Path) -> None:
     study, item = county.study(tmp_path)
     wish = pushed(ScheduledWorkitemCodeSequence=[READ], StudyInstanceUID=study.study_instance_uid)
