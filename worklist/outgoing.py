@@ -62,7 +62,7 @@ def outgoing(
         query = query.where(Instance.sop_instance_uid == instance)
     rows = session.execute(query).all()
     corrections = corrections_of(session, {row[0] for row in rows})
-    return [Outgoing(*tuple[Any, ...](row)[1:], corrections.get(row[0], {})) for row in rows]
+    return [Outgoing(*tuple[Any, ...](row)[1:], corrections=corrections.get(row[0], {})) for row in rows]
 
 
 def outgoing_wanted(session: Session, where: ColumnElement[bool], wanted: Wanted) -> list[Outgoing]:
