@@ -9,10 +9,9 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from worklist.base.db import Database
+from worklist.base.db import Database, Writer
 from worklist.known_filing import Changed, Item, file_known
 from worklist.receive_service import PROGRESS_INTERVAL
 
@@ -23,6 +22,7 @@ class _Waiting:
     def __init__(self, item: Item) -> None:
         self.item = item
         self.is_done = self.is_filed = False
+        self.error: OperationalError | None = None
 
 
 class GroupFiling:
@@ -33,7 +33,7 @@ class GroupFiling:
         self._arrived = threading.Lock()
         self._commit = threading.Lock()
         self._waiting: list[_Waiting] = []
-        self._connection: Connection | None = None  # touched by who holds the commit lock
+        self._writer: Writer | None = None  # touched by who holds the commit lock
 
     def file(self, item: Item) -> bool:
         """True: filed and committed. False: not taken, nothing is changed. Raises what the database raises."""
@@ -43,6 +43,8 @@ class GroupFiling:
         with self._commit:
             if not own.is_done:
                 self._commit_group(own)
+        if own.error is not None:
+            raise own.error
         return own.is_filed
 
     def _commit_group(self, own: _Waiting) -> None:
@@ -55,9 +57,12 @@ class GroupFiling:
             filed = self._file_all([one.item for one in group])
         except (Changed, IntegrityError):
             filed = [False] * len(group)
-        except OperationalError:
+        except OperationalError as error:
             # Perhaps only this connection is gone: the long way has another, and says what is wrong if all are.
+            # A database that was locked to the end of our patience is not asked a second time.
             filed = [False] * len(group)
+            for one in group:
+                one.error = error if self._db.is_sqlite else None
             self._forget_connection()
         except BaseException:
             # The others try on their own, and hear for themselves what is wrong.
@@ -69,16 +74,16 @@ class GroupFiling:
             one.is_filed, one.is_done = is_filed, True
 
     def _file_all(self, items: list[Item]) -> list[bool]:
-        if self._connection is None:
-            self._connection = self._db.writer()
-        with self._connection.begin():
-            return file_known(self._connection, items, self._now(), PROGRESS_INTERVAL)
+        if self._writer is None:
+            self._writer = self._db.writer()
+        with self._writer.transaction() as cursor:
+            return file_known(cursor, self._writer.database, items, self._now(), PROGRESS_INTERVAL)
 
     def _forget_connection(self) -> None:
-        if self._connection is not None:
+        if self._writer is not None:
             with contextlib.suppress(SQLAlchemyError):
-                self._connection.close()
-        self._connection = None
+                self._writer.close()
+        self._writer = None
 
     def close(self) -> None:
         """Nothing more comes; a later call opens again."""

@@ -14,8 +14,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Connection,
-    CursorResult,
     Dialect,
     Integer,
     String,
@@ -101,13 +99,12 @@ class _Statement:
         ]  # fmt: skip
         self._defaults = {name: bind.value for name, bind in compiled.binds.items() if bind.value is not None}
 
-    def run(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
+    def run(self, cursor: Any, values: dict[str, Any]) -> None:
+        """``cursor``: the driver's own."""
         bound = self._defaults | values
         for name, converter in self._converters:
             bound[name] = converter(bound[name])
-        if self._order is None:
-            return connection.exec_driver_sql(self._text, bound)
-        return connection.exec_driver_sql(self._text, tuple(bound[name] for name in self._order))
+        cursor.execute(self._text, bound if self._order is None else tuple(bound[name] for name in self._order))
 
 
 _COUNT = (
@@ -129,13 +126,13 @@ def _statements(name: str) -> tuple[_Statement, _Statement, _Statement]:
 
 
 def file_known(
-    connection: Connection, items: Sequence[Item], now: datetime, progress_interval: timedelta
+    cursor: Any, database: str, items: Sequence[Item], now: datetime, progress_interval: timedelta
 ) -> list[bool]:
-    """Which of the items were filed; the others have left no trace. Raises Changed.
+    """Which of the items were filed; the others have left no trace. Raises Changed, and what the driver raises.
 
     Rows of studies are taken in the order of their ids, so that two groups never wait for each other.
     """
-    insert_instance, count_more, promise = _statements(connection.dialect.name)
+    insert_instance, count_more, promise = _statements(database)
     filed, counts = [False] * len(items), Counter[int]()
     for number, item in sorted(enumerate(items), key=lambda pair: pair[1].known.study_id):
         record = item.received.record
@@ -153,15 +150,17 @@ def file_known(
             "rows": record.rows, "columns": record.columns, "bits_allocated": record.bits_allocated,
             "number_of_frames": record.number_of_frames,
         }  # fmt: skip
-        instance_id = insert_instance.run(connection, values).scalar()
-        if instance_id is None:
+        insert_instance.run(cursor, values)
+        row = cursor.fetchone()
+        if row is None:
             continue
         filed[number] = True
         counts[item.known.study_id] += 1
         if record.is_displayable:
-            promise.run(connection, _job(instance_id, now))
+            promise.run(cursor, _job(row[0], now))
     for study_id, more in sorted(counts.items()):
-        if count_more.run(connection, {"of_study": study_id, "more": more, "at": now}).rowcount != 1:
+        count_more.run(cursor, {"of_study": study_id, "more": more, "at": now})
+        if cursor.rowcount != 1:
             raise Changed
     return filed
 

@@ -22,6 +22,9 @@ from worklist.ups import ups_provider
 
 COMPARE_WITHIN_S = 15.0  # two objects of one UID; a transaction waits for it
 
+# "Out of resources" is for a database that is stuck, not for one that is busy; devices wait a minute for an answer.
+WRITE_WAIT_S = 15.0
+
 
 def make_inbox(roof: Roof, listener_run: str) -> IndexInbox:
     """The index as the listener and uploads see it. Repeated objects are compared in a process of their own."""
@@ -61,6 +64,7 @@ def listen_worker(
 ) -> None:
     """One process of the listener: takes connections until told to stop."""
     roof = open_roof(settings)
+    roof.db.be_patient(WRITE_WAIT_S)
     inbox = make_inbox(roof, run.name)
     if run.is_first:
         inbox.close_lost_associations(run.family)

@@ -19,7 +19,7 @@ class RawModality:
         self, port: int, calling_ae: str = "QS_CT", sop_class: str = CT, syntax: str = ExplicitVRLittleEndian
     ) -> None:
         ae = AE(calling_ae)
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
         self.association: Any = ae.associate(
             "127.0.0.1", port, [build_context(UID(sop_class), [UID(syntax)])], ae_title="TELEREAD"
         )

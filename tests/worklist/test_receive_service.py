@@ -4,6 +4,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -501,7 +502,7 @@ def receive_at_once(county: Township, paths: list[Path], n_threads: int, ae_titl
         inbox.association_closed(association_id, "released")
         return statuses
 
-    with ThreadPoolExecutor(n_threads) as pool:
+    with ThreadPoolExecutor(n_threads) as pool, closing(inbox):
         shares = [objects[number::n_threads] for number in range(n_threads)]
         return [status for statuses in pool.map(send, shares) for status in statuses]
 

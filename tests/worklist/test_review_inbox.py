@@ -11,8 +11,6 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from pacs_bridge.compare import same_content
-from reports.store import signed_statuses
 from tests.peers.instances import write_instance
 from tests.peers.township import Township, received_object, township
 from tests.reports.test_review_work import meanwhile
@@ -22,6 +20,7 @@ from worklist.access import Refused
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.inbox import IndexInbox
+from worklist.listen import make_inbox
 from worklist.order_service import OrderRequest
 from worklist.refusals import RefusalNotes
 from worklist.tables import Site, Study
@@ -35,12 +34,10 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
 
 
 @pytest.fixture
-def inbox(county: Township) -> IndexInbox:
-    roof = county.roof
-    return IndexInbox(
-        roof.db, roof.settings, listener_run="listener:here:1", signed_statuses=signed_statuses, now=roof.now,
-        same_content=lambda one, other: same_content(roof.blobs.path(one), roof.blobs.path(other)),
-    )  # fmt: skip
+def inbox(county: Township) -> Iterator[IndexInbox]:
+    made = make_inbox(county.roof, "listener:here:1")
+    yield made
+    made.close()
 
 
 def test_an_end_that_meets_a_busy_database_is_noted_all_the_same(

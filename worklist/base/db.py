@@ -6,6 +6,7 @@ PostgreSQL both are READ COMMITTED and races are settled by compare-and-set upda
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import JSON, TypeDecorator
 
@@ -64,6 +66,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = make_url(url)
+        self._turns = _Turns()
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = create_engine(
@@ -72,7 +75,7 @@ class Database:
                 max_overflow=16,
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
             )
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, self._turns)
         else:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=16, pool_pre_ping=True)
         self._write_engine = self.engine.execution_options(teleread_write=True)
@@ -89,15 +92,99 @@ class Database:
         with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def writer(self) -> Connection:
+    def writer(self) -> "Writer":
         """A connection that stays open for many write transactions, for what runs once per received object."""
-        return self._write_engine.connect()
+        return Writer(self._write_engine.connect(), self._turns)
+
+    def be_patient(self, write_wait_s: float) -> None:
+        """From now on a write transaction waits so long for its turn."""
+        self._turns.wait_s = write_wait_s
 
     def dispose(self) -> None:
         self.engine.dispose()
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+class _Turns:
+    """Who of this process's threads may ask SQLite for its write lock: one, the others wait in the kernel.
+
+    Every thread that asks by itself costs a try each millisecond, taken from the one that holds the lock.
+    """
+
+    def __init__(self) -> None:
+        self.wait_s: float | None = None  # None: as long as SQLite
+        self._turn = threading.Lock()
+
+    def begin(self, driver: Any, held: dict[str, Any]) -> None:
+        """BEGIN IMMEDIATE; ``held`` notes whose turn it is, for ``give``. Raises sqlite3.OperationalError.
+
+        SQLite's own waiting sleeps longer and longer, so that whoever comes late passes those who came first;
+        here it is equal steps of a millisecond.
+        """
+        wait_s = SQLITE_BUSY_TIMEOUT_MS / 1000 if self.wait_s is None else self.wait_s
+        has_turn = _TURN in held or self._turn.acquire(timeout=wait_s)
+        if has_turn:
+            held[_TURN] = self._turn
+        driver.execute("PRAGMA busy_timeout=1")
+        try:
+            for tries_left in reversed(range(int(wait_s * 1000) if has_turn else 1)):
+                try:
+                    driver.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
+                        raise
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+
+    def give(self, held: dict[str, Any]) -> None:
+        """The transaction is over, in whatever way."""
+        turn = held.pop(_TURN, None)
+        if turn is not None:
+            turn.release()
+
+
+_TURN = "teleread_turn"
+
+
+class Writer:
+    """One open connection and its driver's own cursor: short transactions without what SQLAlchemy adds to each.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, connection: Connection, turns: _Turns) -> None:
+        self._connection, self._turns = connection, turns
+        self._dialect: Any = connection.dialect
+        self._held: dict[str, Any] = {}
+        self.database = str(self._dialect.name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """The driver's cursor; commits at the end, or rolls back whole. Raises what SQLAlchemy would."""
+        driver: Any = self._connection.connection.dbapi_connection
+        errors = self._dialect.loaded_dbapi.Error
+        try:
+            if self.database == "sqlite":
+                self._turns.begin(driver, self._held)
+            cursor = driver.cursor()
+            try:
+                yield cursor
+                driver.commit()
+            except BaseException:
+                driver.rollback()
+                raise
+            finally:
+                cursor.close()
+        except errors as error:
+            raise DBAPIError.instance(None, None, error, errors, dialect=self._dialect) from error
+        finally:
+            self._turns.give(self._held)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _prepare_sqlite(engine: Engine, turns: _Turns) -> None:
     """WAL with full sync and foreign keys; BEGIN is ours (https://docs.sqlalchemy.org/dialects/sqlite, pysqlite)."""
 
     @event.listens_for(engine, "connect")
@@ -112,32 +199,21 @@ def _prepare_sqlite(engine: Engine) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        write = connection.get_execution_options().get("teleread_write", False)
-        if write:
-            _begin_immediate(connection)
-        else:
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("teleread_write", False):
             connection.exec_driver_sql("BEGIN")
+            return
+        fairy: Any = connection.connection
+        try:
+            turns.begin(fairy.dbapi_connection, fairy.record_info)
+        except sqlite3.Error as error:  # in SQLAlchemy's words
+            raise DBAPIError.instance(
+                "BEGIN IMMEDIATE", None, error, sqlite3.Error, dialect=connection.dialect
+            ) from error
 
-
-def _begin_immediate(connection: Connection) -> None:
-    """Wait for the write lock in equal steps of a millisecond.
-
-    SQLite's own waiting sleeps longer and longer, so that whoever comes late passes those who came first.
-    """
-    driver: Any = connection.connection.dbapi_connection
-    driver.execute("PRAGMA busy_timeout=1")
-    try:
-        for _ in range(SQLITE_BUSY_TIMEOUT_MS):
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    break
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # what is wrong, in SQLAlchemy's words
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: Any, record: Any) -> None:
+        turns.give(record.record_info)
 
 
 def insert_once(session: Session, table: type[Base], **values: Any) -> bool:
