@@ -46,8 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--show", action="store_true", help="every setting, its value and default")
     check.add_argument("--audit", action="store_true", help="verify the audit trail's hash chain")
     check.add_argument("--deep", action="store_true", help="read every stored object again and compare its digest")
-    tls = add("tls", _tls, "make a local CA and a server certificate")
-    tls.add_argument("host", nargs="*", default=["localhost", "127.0.0.1"], help="names and addresses of this server")
+    tls = add("tls", _tls, "make a local CA and a server certificate; with `device AE_TITLE`, one for that device")
+    tls.add_argument(
+        "host", nargs="*", default=["localhost", "127.0.0.1"],
+        help="names and addresses of this server, or: device AE_TITLE",
+    )  # fmt: skip
     demo = add("demo", _demo, "make the demo county; with `send`, send what its modalities would")
     demo.add_argument("what", nargs="?", choices=["send"])
     send = add("send", _send, "send DICOM files by C-STORE")
@@ -175,9 +178,12 @@ def _verify(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _tls(settings: Settings, options: argparse.Namespace) -> None:
-    from worklist.administration import tls_command  # noqa: PLC0415
+    from worklist.administration import device_tls_command, tls_command  # noqa: PLC0415
 
-    tls_command(settings, options.host)
+    if len(options.host) == 2 and options.host[0] == "device":
+        device_tls_command(settings, options.host[1])
+    else:
+        tls_command(settings, options.host)
 
 
 def _demo(settings: Settings, options: argparse.Namespace) -> int:

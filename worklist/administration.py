@@ -17,13 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reports.certificate import open_authority
 from worklist import admin_service, device_service, people_service, store
+from worklist.access import Refused
 from worklist.account_service import check_password, create_account, hash_password, normal_username
 from worklist.base.config import ConfigError, Settings
 from worklist.base.i18n import LANGUAGES
 from worklist.base.migrate import is_current
 from worklist.roof import Roof, clock, open_roof
 from worklist.tables import Site
-from worklist.tls import certificate_facts, make_tls
+from worklist.tls import certificate_facts, make_device_tls, make_tls
 from worklist.web_errors import sentence
 
 _PEER = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\[\]]+):(?P<port>\d{1,5})")
@@ -75,6 +76,21 @@ def tls_command(settings: Settings, hosts: Sequence[str]) -> None:
     print(f"  TELEREAD_TLS_CERT={files.certificate}")
     print(f"  TELEREAD_TLS_KEY={files.key}")
     print(f"在各工作站安装一次证书机构 / install the authority once on every workstation:\n  {files.authority}")
+
+
+def device_tls_command(settings: Settings, ae_title: str) -> None:
+    """``teleread tls device AE_TITLE``: a certificate for a registered device, known to the listener from now on."""
+    with command_roof(settings) as roof, explained(), roof.db.write() as session:
+        if store.device_by_ae_title(session, ae_title) is None:
+            raise Refused("not_found")
+        files = make_device_tls(settings.data_path / "tls", ae_title, roof.now())
+        facts = certificate_facts(files.certificate.read_text("ascii"))
+        assert facts is not None  # noqa: S101  written just now
+        values = {"certificate_sha256": facts[0], "certificate_valid_until": facts[1]}
+        device_service.change_device(session, None, ae_title, values, roof.now())
+    print(f"设备证书已登记 / device certificate registered: {ae_title}, {facts[1]:%Y-%m-%d}")
+    print("此后须以此证书连接；请安全地拷到设备上 / it must come with it from now on; copy to the device safely:")
+    print(*(f"  {path}" for path in (files.certificate, files.key, files.authority)), sep="\n")
 
 
 def add_site_command(settings: Settings, options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""``teleread tls``: a local certificate authority and a server certificate, for hospitals without their own. [adapter]
+"""``teleread tls``: a local certificate authority and its certificates, for hospitals without their own. [adapter]
 
 RFC 5280 profile, as browsers ask it (CA/Browser Forum Baseline Requirements 7.1): names only in
 subjectAltName, serverAuth, at most 397 days. The authority's own certificate is what administrators
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -55,6 +56,26 @@ def make_tls(folder: Path, hosts: Sequence[str], now: datetime) -> TlsFiles:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _server_certificate(key, names, authority_key, authority, now)
     files = TlsFiles(folder / "authority.pem", folder / "server.pem", folder / "server.key")
+    _write(files.key, _pem_of_key(key))
+    _write(files.certificate, _pem(certificate) + _pem(authority))
+    return files
+
+
+def make_device_tls(folder: Path, ae_title: str, now: datetime) -> TlsFiles:
+    """A client certificate for the device of that AE title, signed by the authority in ``folder``, as ``make_tls``.
+
+    It is the device's alone: the server keeps its fingerprint. Raises TlsError: authority_broken, authority_expires.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    authority_key, authority = _authority(folder, now)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ae_title)])
+    certificate = _end_certificate(
+        _builder(subject, authority.subject, key, now, SERVER_VALID), ExtendedKeyUsageOID.CLIENT_AUTH, authority_key
+    )
+    name = f"device-{quote(ae_title, safe='')}"  # an AE title may hold what a file name may not
+    files = TlsFiles(folder / "authority.pem", folder / f"{name}.pem", folder / f"{name}.key")
     _write(files.key, _pem_of_key(key))
     _write(files.certificate, _pem(certificate) + _pem(authority))
     return files
@@ -115,16 +136,20 @@ def _server_certificate(
     now: datetime,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "teleread")])
+    builder = _builder(subject, authority.subject, key, now, SERVER_VALID)
+    named = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return _end_certificate(named, ExtendedKeyUsageOID.SERVER_AUTH, authority_key)
+
+
+def _end_certificate(
+    builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier, authority_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    """What every certificate says that is no authority's, and the authority's signature."""
     return (
-        _builder(subject, authority.subject, key, now, SERVER_VALID)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-            critical=False,
-        )
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
 
