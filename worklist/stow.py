@@ -10,6 +10,7 @@ from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord, Problem
 from pacs_bridge.spool import Spooled, SpoolFile
 from worklist.access import Actor
+from worklist.base import audit
 from worklist.inbox import IndexInbox
 from worklist.receive_service import Filed
 from worklist.roof import Roof
@@ -47,10 +48,28 @@ class StowDesk:
                 outcomes.append(_unfiled(found))
                 yield found
 
-        filed = self.inbox.file_upload(actor.site_id, "STOW", received)
-        for place, result in zip(places, filed, strict=True):
-            outcomes[place] = _outcome(outcomes[place], result)
+        is_whole = False
+        try:
+            filed = self.inbox.file_upload(actor.site_id, "STOW", received)
+            for place, result in zip(places, filed, strict=True):
+                outcomes[place] = _outcome(outcomes[place], result)
+            is_whole = True
+        finally:
+            self._note(actor, outcomes, is_whole)
         return outcomes
+
+    def _note(self, actor: Actor, outcomes: list[Stored], is_whole: bool) -> None:
+        """Who brought it: one audit row for each study. What broke off may have been filed up to its last object."""
+        studies = dict.fromkeys(one.study_instance_uid for one in outcomes if one.failure is None or not is_whole)
+        n_failed = sum(one.failure is not None for one in outcomes)
+        with self.roof.db.write() as session:
+            for study in studies or ({"": None} if outcomes else {}):
+                audit.record(
+                    session, now=self.roof.now(), actor=actor.username, role=actor.role, site=actor.site_code,
+                    act="study.store", object_type="study", object_uid=study or "?",
+                    result=("ok" if studies else "refused") if is_whole else "broken",
+                    details={"objects": len(outcomes), "failed": n_failed},
+                )  # fmt: skip
 
     def _received(self, association_id: int, part: Part, study_instance_uid: str | None) -> ReceivedObject | Stored:
         """The object, durable in the store; or why it is refused and not kept."""

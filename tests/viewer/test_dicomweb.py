@@ -335,6 +335,13 @@ def test_a_mixed_batch_is_202_and_says_which_failed_and_why(county: Township, cl
     assert stored.PixelData == dcmread(BytesIO(good)).PixelData
     with county.roof.db.read() as session:
         assert session.scalar(select(func.count()).select_from(Quarantine)) == 1  # what is no DICOM is kept for an admin
+    assert stores(county) == [("tech", study, "ok", {"objects": 3, "failed": 2})]
+
+
+def stores(county: Township) -> list[tuple[str, str, str, Any]]:
+    with county.roof.db.read() as session:
+        rows = session.scalars(select(AuditEvent).where(AuditEvent.act == "study.store").order_by(AuditEvent.id))
+        return [(row.actor, row.object_uid, row.result, row.details) for row in rows]
 
 
 def test_storing_again_is_all_right_and_other_content_is_not(county: Township, client: FlaskClient) -> None:
@@ -344,6 +351,7 @@ def test_storing_again_is_all_right_and_other_content_is_not(county: Township, c
     assert json.loads(changed.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
     other_site = stow(client, county, [file_of(SOPInstanceUID=generate_uid())], user="tech2")
     assert json.loads(other_site.data)["00081198"]["Value"][0]["00081197"]["Value"] == [0x0124]
+    assert stores(county)[-1] == ("tech2", "?", "refused", {"objects": 1, "failed": 1})
 
 
 def test_a_note_before_its_study_is_stored_and_works(county: Township, client: FlaskClient) -> None:
@@ -394,6 +402,7 @@ def test_what_is_no_store_request(county: Township, client: FlaskClient) -> None
     assert stow(client, county, []).status_code == 400
     headers = {"Authorization": f"Bearer {token(county, 'tech')}", "Content-Type": "multipart/related; type=application/dicom; boundary=b"}
     assert client.post("/dicom-web/studies", data=b"--b\r\n\r\nhalf", headers=headers).status_code == 400
+    assert [row[2] for row in stores(county)] == ["empty_store"]
     assert client.post("/dicom-web/studies", json={}, headers={"Authorization": headers["Authorization"]}).status_code == 415
     assert stow(client, county, [file_of()], user="radiologist").status_code == 403
     with county.roof.db.read() as session:
