@@ -62,7 +62,11 @@ def outgoing(
         query = query.where(Instance.sop_instance_uid == instance)
     rows = session.execute(query).all()
     corrections = corrections_of(session, {row[0] for row in rows})
-    return [Outgoing(*tuple[Any, ...](row)[1:], corrections=corrections.get(row[0], {})) for row in rows]
+    found: list[Outgoing] = []
+    for study_id, *values in rows:
+        columns: list[Any] = [*values, corrections.get(study_id, {})]
+        found.append(Outgoing(*columns))
+    return found
 
 
 def outgoing_wanted(session: Session, where: ColumnElement[bool], wanted: Wanted) -> list[Outgoing]:
