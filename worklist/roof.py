@@ -1,7 +1,9 @@
 """What every role stands on: settings, database, files, the clock. [app]"""
 
+import logging
 import os
 import socket
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,10 +51,17 @@ def run_name(role: str) -> str:
     return f"{role}:{socket.gethostname()[:20]}:{uuid4().hex}"
 
 
+def _hush_pydicom() -> None:
+    """Its warnings quote values of data sets, and those are patients'."""
+    warnings.filterwarnings("ignore", module="pydicom")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
 def open_roof(settings: Settings) -> Roof:
     """Open the data directory (0700) and the database. Raises ConfigError for an address that we cannot use."""
     if settings.blob_url != "file:":
         raise ConfigError(f"TELEREAD_BLOB_URL={settings.blob_url}: 只支持 file: / only file: is supported")
+    _hush_pydicom()
     metadata()  # every table is known from here on: foreign keys cross the packages
     os.umask(0o077)
     settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)

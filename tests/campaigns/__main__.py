@@ -11,6 +11,7 @@ from typing import Any
 from tests.benchmarks import document
 from tests.campaigns.bad_disk import run_bad_disk
 from tests.campaigns.duplicates import run_duplicates
+from tests.campaigns.fuzz import run_fuzz
 from tests.campaigns.kill_ingest import run_campaign
 from tests.campaigns.orthanc_peer import run_orthanc_peer
 from tests.campaigns.power_cut import run_power_cuts
@@ -21,6 +22,7 @@ CAMPAIGNS: dict[str, tuple[Callable[..., Any], dict[str, int]]] = {
     "power cut": (run_power_cuts, {"n_instances": 300, "verify_every": 10}),
     "bad disk": (run_bad_disk, {"n_rounds": 30}),
     "duplicates": (run_duplicates, {"n_rounds": 1000}),
+    "fuzz": (run_fuzz, {"n_cases": 120_000, "rounds": 20}),
     "Orthanc as peer": (run_orthanc_peer, {"n_instances": 10_000}),
 }
 
@@ -41,7 +43,7 @@ def main() -> int:
 def _run(name: str, seed: int, share: float) -> int:
     """Run one and write its line; how many promises it saw broken."""
     act, counts = CAMPAIGNS[name]
-    counts = {what: count if what == "verify_every" else max(1, int(count * share)) for what, count in counts.items()}
+    counts = {what: count if what in ("verify_every", "rounds") else max(1, int(count * share)) for what, count in counts.items()}
     print(f"{name}: seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="teleread-campaign-") as folder:
         outcome = act(Path(folder), seed=seed, say=lambda text: print(text, flush=True), **counts)

@@ -221,7 +221,7 @@ def test_pictures_have_the_window_and_the_size_asked_for(county: Township, clien
     assert pixels("?viewport=64,32").shape == (32, 32)
     assert pixels("?viewport=64,64,0,0,32,32&window=40,400").shape == (64, 64)
     wrong = ("?window=1", "?window=40,0", "?window=1e400,1", "?window=1,1e400", "?quality=0", "?viewport=a,b", "?viewport=90000,1")
-    assert [get(client, county, f"{ct.url}/rendered{query}").status_code for query in wrong] == [400] * 5
+    assert [get(client, county, f"{ct.url}/rendered{query}").status_code for query in wrong] == [400] * len(wrong)
     for path in (f"{ct.url}/thumbnail", f"{ct.series}/thumbnail", f"{ct.url}/frames/1/thumbnail"):
         assert get(client, county, path).data[:3] == b"\xff\xd8\xff"
 
