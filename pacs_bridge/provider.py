@@ -5,6 +5,7 @@ becomes a DIMSE status (``pacs_bridge.scp``).
 """
 
 import time
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -30,8 +31,20 @@ _DATA_SETS = {
 }  # fmt: skip
 
 
+# Of a deflated data set; what comes is bounded where it is received, what a few bytes swell to only here.
+MOST_INFLATED_BYTES = 32 << 20
+
+
 class BadIdentifier(ValueError):
     """A request's data set cannot be read."""
+
+
+def _inflated(data: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    found = inflater.decompress(data, MOST_INFLATED_BYTES)
+    if not inflater.eof:
+        raise ValueError("no end within bounds")
+    return found
 
 
 class Exchange:
@@ -71,7 +84,8 @@ class Exchange:
             return Dataset()
         syntax = UID(self.context.transfer_syntax[0])
         try:
-            found = decode(data, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+            plain = BytesIO(_inflated(data.getvalue())) if syntax.is_deflated else data
+            found = decode(plain, syntax.is_implicit_VR, syntax.is_little_endian)
             list(found.iterall())  # decoded now: what is broken is said now
         except Exception as error:
             raise BadIdentifier(type(error).__name__) from error
