@@ -19,7 +19,7 @@ from tests.campaigns.power_cut import run_power_cuts
 # name -> what runs it, and its full counts
 CAMPAIGNS: dict[str, tuple[Callable[..., Any], dict[str, int]]] = {
     "kill ingest": (run_campaign, {"n_instances": 2000, "n_kills": 100}),
-    "power cut": (run_power_cuts, {"n_instances": 300, "verify_every": 10}),
+    "power cut": (run_power_cuts, {"n_instances": 300, "verify_every": 40}),
     "bad disk": (run_bad_disk, {"n_rounds": 30}),
     "duplicates": (run_duplicates, {"n_rounds": 1000}),
     "fuzz": (run_fuzz, {"n_cases": 120_000, "rounds": 20}),

@@ -18,6 +18,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import read_file_meta
@@ -85,17 +86,17 @@ def run_orthanc_peer(folder: Path, *, seed: int, n_instances: int, say: Callable
 
 
 def _make(folder: Path, count: int, chance: random.Random) -> list[Path]:
+    """Distinct instances in studies of PER_STUDY."""
     folder.mkdir(parents=True)
     made = []
-    uids: dict[str, str] = {}
     for number in range(count):
         if number % PER_STUDY == 0:
-            uids = {}
-        one = new_instance(
-            side=chance.choice((16, 24)), InstanceNumber=number, PatientID=f"{folder.name}-{number // PER_STUDY}",
-            DataSetTrailingPadding=None, **uids,  # DCMTK, on which Orthanc is built, sends no padding
-        )  # fmt: skip
-        uids = {name: str(one[name].value) for name in ("StudyInstanceUID", "SeriesInstanceUID")}
+            one = new_instance(
+                side=chance.choice((16, 24)), PatientID=f"{folder.name}-{number // PER_STUDY}",
+                DataSetTrailingPadding=None,  # DCMTK, on which Orthanc is built, sends no padding
+            )  # fmt: skip
+        one.InstanceNumber, one.SOPInstanceUID = number, generate_uid()
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
         path = folder / f"{number:05}.dcm"
         one.save_as(path, enforce_file_format=True)
         made.append(path)
