@@ -16,6 +16,7 @@ from pacs_bridge.query_attributes import ATTRIBUTES, LEVELS, UNIQUE, level_of
 _WILDCARD = re.compile(r"[*?]")
 _UID = re.compile(r"[0-9.]{1,64}")
 _NO_WILDCARDS = frozenset(("UI", "DA", "TM", "DT", "IS", "DS", "US"))
+_MOST_PATTERNS, _MOST_VALUES = 100, 10_000  # of one key: a statement bears no more, nor does a person mean it
 _WORDS = re.compile(r"[\s^=,]+")
 
 
@@ -143,9 +144,12 @@ def match_of(path: str, text: str, options: Options) -> Match:
     values = tuple(value.strip(" \0") for value in text.split("\\") if value.strip(" \0"))
     if vr == "UI" and not all(_UID.fullmatch(value) for value in values):
         raise BadKey(path)
+    has_wildcards = any(_WILDCARD.search(value) for value in values)
+    if len(values) > (_MOST_PATTERNS if has_wildcards else _MOST_VALUES):
+        raise BadKey(path)
     if vr in ("IS", "US"):
         return OneOf(tuple(_integer(path, value) for value in values))
-    return Pattern(values) if any(_WILDCARD.search(value) for value in values) else OneOf(values)
+    return Pattern(values) if has_wildcards else OneOf(values)
 
 
 def _integer(path: str, value: str) -> str:
