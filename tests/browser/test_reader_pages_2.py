@@ -222,7 +222,7 @@ def test_emergency_access_lets_a_cardiologist_look(product: Product, open_page: 
     page.locator('.dialog [type="submit"]').click()
     page.wait_for_url(f"**{read_path(item)}")
     expect(page.locator("#patient-name")).to_have_text("蒋守礼")
-    expect(page.locator(LOSSLESS).first).to_be_visible(timeout=10_000)
+    expect(page.locator(LOSSLESS).first).to_be_visible(timeout=30_000)
     expect(page.locator("#claim")).to_be_hidden()
     expect(page.locator("#sign-note")).to_contain_text("无此类阅片资质")
     events = product.api("admin").get(f"/api/admin/audit?object={item['study_instance_uid']}&actor=cardiologist")["events"]

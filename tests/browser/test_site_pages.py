@@ -159,7 +159,7 @@ def test_the_clinician_opens_and_acknowledges(product: Product, open_page: Any, 
     page.click("#acknowledge")
     expect(page.locator("#signoff")).to_contain_text("已签收 王晓岚", timeout=5000)
     acknowledged = portal()
-    assert (acknowledged["state"], acknowledged["acknowledged_by"], acknowledged["action_taken"]) == ("ACKED", "王晓岚", "转上级医院")
+    assert (acknowledged["state"], acknowledged["acknowledged_by"], acknowledged["action_taken"]) == ("ACKED", "王晓岚", "referred")
     expect(page.locator(".report-item:not(.new)", has_text="郑立群")).to_contain_text("已签收")
     page.click("#report-pdf-link")
     expect(page.locator(".dialog iframe")).to_be_visible()
@@ -286,7 +286,7 @@ def test_a_workstation_gets_queries_with_a_written_exception_only(product: Produ
     page.locator('[data-device="BS_WS"] .actions .link').click()
     expect(page.locator("#device-refusals")).to_contain_text("AE 标题或地址未登记")
     page.locator(".dialog", has_text="BS_WS@127.0.0.1").get_by_text("测试连通").click()
-    expect(page.locator(".dialog .echo")).to_contain_text("拒绝", timeout=10_000)  # we are not called BS_WS
+    expect(page.locator(".dialog .echo")).to_contain_text("拒收", timeout=10_000)  # we are not called BS_WS
 
 
 def test_every_page_in_english(product: Product, open_page: Any) -> None:

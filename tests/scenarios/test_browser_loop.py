@@ -114,7 +114,7 @@ def test_dr_from_the_order_to_the_acknowledgement(product: Product, browser: Bro
         reader.claim_and_read("鲁秀英")
         expect(reader.page.locator("#purpose-words, #complaint-words").first).to_be_visible()
         expect(reader.page.locator("#complaint")).to_contain_text("痰中带血")
-        expect(reader.page.locator("canvas[data-quality=lossless]").first).to_be_visible(timeout=10_000)
+        expect(reader.page.locator("canvas[data-quality=lossless]").first).to_be_visible(timeout=30_000)
         reader.type_report()
         digest = reader.sign()
         pdf = returned_pdf(pacs.directory)
@@ -156,7 +156,7 @@ def test_ct_is_read_by_one_and_verified_by_another(product: Product, browser: Br
         expect(reader.row("彭永福")).to_contain_text("传输中", timeout=2000)
         reader.claim_and_read("彭永福")
         expect(second.row("彭永福")).to_contain_text("陈知远", timeout=3000)
-        expect(reader.page.locator("canvas[data-quality=lossless]").first).to_be_visible(timeout=10_000)
+        expect(reader.page.locator("canvas[data-quality=lossless]").first).to_be_visible(timeout=30_000)
         reader.type_report("头颅平扫未见出血。", "未见急性出血。")
         expect(reader.page.locator("#sign")).to_be_enabled(timeout=25_000)
         reader.page.wait_for_timeout(21_000)  # the device's quiet time

@@ -34,8 +34,12 @@ export function installRelogin(server: Server): void {
   };
 }
 
-/** Logged out in another tab: nothing of a patient stays here either, and whoever comes next starts anew. */
-function leave(): void {
+let isLeaving = false;
+
+/** Logged out, here or in another tab: nothing of a patient stays, and whoever comes next starts anew. */
+export function leave(): void {
+  if (isLeaving) return; // the tab that logs out hears its own message too
+  isLeaving = true;
   document.body.replaceChildren();
   location.replace("/login");
 }

@@ -1,7 +1,7 @@
 /** What every page behind the log-in has: the event stream, the log-in overlay, theme, language, log-out. */
 import { server } from "../server.ts";
 import { connectBreakGlass } from "./break_glass.ts";
-import { installRelogin } from "./relogin.ts";
+import { installRelogin, leave } from "./relogin.ts";
 import { Live, showLiveState } from "./live.ts";
 import { toast, words } from "./toast.ts";
 import { t } from "../i18n.ts";
@@ -68,10 +68,9 @@ export async function logOut(): Promise<void> {
       return void toast({ kind: "error", title: t("ui.logout_failed") });
     }
   }
-  document.body.replaceChildren();
-  document.body.removeAttribute("data-username"); // nobody sits here now, so the message below is for other tabs
+  document.body.removeAttribute("data-username"); // nobody sits here now
   const channel = new BroadcastChannel("teleread-session");
   channel.postMessage({ username: "", csrf_token: "" });
   channel.close();
-  location.replace("/login");
+  leave();
 }
