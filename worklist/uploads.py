@@ -14,7 +14,9 @@ from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
 from worklist import order_service, store
 from worklist.access import Actor, Refused
+from worklist.base import audit
 from worklist.inbox import IndexInbox
+from worklist.receive_service import Filed
 from worklist.roof import Roof
 from worklist.tables import Study
 
@@ -45,12 +47,24 @@ class UploadDesk:
         filed = self.inbox.file_upload(
             actor.site_id, "upload", lambda run: [self._object(run, data) for data in contents]
         )
+        self._note(actor, filed)
         studies: list[int] = []
         for outcome in filed:
             if outcome.outcome == "quarantined" or outcome.study_id is None:
                 raise Refused("upload_quarantined", reason=outcome.reason or "")
             (repeated if outcome.outcome == "duplicate" else studies).append(outcome.study_id)
         return self._uids(studies + repeated), self._uids(repeated)
+
+    def _note(self, actor: Actor, filed: list[Filed]) -> None:
+        """Who brought it: one audit row for each recording."""
+        with self.roof.db.write() as session:
+            for outcome in filed:
+                study = session.get(Study, outcome.study_id) if outcome.study_id is not None else None
+                audit.record(
+                    session, now=self.roof.now(), actor=actor.username, role=actor.role, site=actor.site_code,
+                    act="ecg.upload", object_type="study", object_uid=study.study_instance_uid if study else "?",
+                    result=outcome.reason or "ok",
+                )  # fmt: skip
 
     def _known_study(self, actor: Actor, ecg: UploadedEcg, fields: dict[str, str]) -> int | None:
         """The study of this site that holds the same WFDB recording of the same patient."""
@@ -108,6 +122,10 @@ class UploadDesk:
             record = extract(self.roof.blobs.path(key), fallback_character_set="GB18030", zone=self.roof.settings.zone)
         except Problem as found:
             problem = found
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # a fault of ours: the bytes are safe, a person looks at them in quarantine
+            problem = Problem("malformed", {"part": type(error).__name__})
         known: Any = record or (problem.record if problem else None)
         return ReceivedObject(
             association_id=association_id, blob_key=key, digest=blake3(content).hexdigest(), size_bytes=len(content),

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from tests.peers.data import shared_data
 from tests.peers.township import Township, township
 from tests.worklist.test_routes import token
+from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.webserver import build_web
 
@@ -73,6 +75,9 @@ def test_an_upload_takes_the_patient_as_orders_do(call: Any, county: Township) -
     (item,) = call("GET", f"/api/worklist?study_instance_uid={made.get_json()['study_instance_uid']}").get_json()["items"]
     assert (item["patient"]["name"], item["patient"]["patient_id"], item["priority"]) == ("田宝贵", "QS-9", "stat")
     assert item["order"]["complaint"] == "胸痛 2 小时"
+    with county.roof.db.read() as session:
+        row = session.scalars(select(AuditEvent).where(AuditEvent.act == "ecg.upload")).one()
+    assert (row.actor, row.object_uid, row.result) == ("tech", item["study_instance_uid"], "ok")
 
 
 def without_clock() -> list[tuple[io.BytesIO, str]]:
