@@ -30,6 +30,10 @@ def test_real_frames_come_back_exactly(name: str) -> None:
         frame = decode_frame(picture(name))
     except PixelError:
         pytest.skip("no frame")
+    if frame.dtype.itemsize > 2:  # brought to 16 bits before, and shown so (test_derive); never encoded by halves
+        with pytest.raises(ValueError, match="no HTJ2K"):
+            encode_frame(frame)
+        return
     check(frame)
 
 
