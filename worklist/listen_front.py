@@ -90,9 +90,10 @@ class Front:
             if process_id == 0:
                 continue
             slot.process_id = None
-            if not was_ready:
-                raise RuntimeError(f"a listener process ended at its start ({os.waitstatus_to_exitcode(status)})")
-            log.error("listener process %d ended (%d), starting again", slot.number, os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            if not was_ready and code >= 0:  # one that was killed (< 0) says nothing about the set-up
+                raise RuntimeError(f"a listener process ended at its start ({code})")
+            log.error("listener process %d ended (%d), starting again", slot.number, code)
             if now_s - slot.started_s > WELL_AFTER_S:
                 slot.pause_s = FIRST_PAUSE_S
             slot.restart_at_s, slot.pause_s = now_s + slot.pause_s, min(slot.pause_s * 2, LONGEST_PAUSE_S)
