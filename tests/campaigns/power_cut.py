@@ -393,15 +393,19 @@ class _Judge:
         """Rows of the index after its own recovery, against files by their digest and what was acknowledged."""
         self._outcome.n_cuts += 1
         write_disk({name: data for name, data in content.items() if name.startswith("teleread.sqlite3")}, self._root)
-        with closing(sqlite3.connect(self._root / "teleread.sqlite3")) as connection:
-            rows = dict(connection.execute("SELECT sop_instance_uid, blob_key FROM instance").fetchall())
-            if self._outcome.n_cuts % 50 == 0 and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                self._problem(where, "the index is damaged")
+        try:
+            with closing(sqlite3.connect(self._root / "teleread.sqlite3")) as connection:
+                rows = dict(connection.execute("SELECT sop_instance_uid, blob_key FROM instance").fetchall())
+                if self._outcome.n_cuts % 50 == 0 and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    self._problem(where, "the index is damaged")
+        except sqlite3.DatabaseError as error:  # whatever was acknowledged lies in it: all of it is lost
+            return self._problem(where, f"the index is lost: {error}")
         for uid in self.acknowledged - rows.keys():
             self._problem(where, f"acknowledged and lost: {uid}")
         for uid, key in rows.items():
             if not self._is_whole(key, content.get(f"blobs/objects/{key[:2]}/{key}")):
                 self._problem(where, f"row without its file: {uid}")
+        return None
 
     def _is_whole(self, key: str, data: bytes | None) -> bool:
         if data is None or (key not in self._whole and blake3(data).hexdigest() != key):
