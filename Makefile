@@ -61,6 +61,9 @@ campaign: peers
 
 bench: peers
 	$(PYTHON) -m tests.benchmarks
+	$(PYTHON) -m tests.benchmarks.ingest
+	$(PYTHON) -m tests.benchmarks.dicomweb
+	$(PYTHON) -m tests.benchmarks.retrieve
 
 screens: peers
 	$(PYTHON) -m tests.browser.screens docs/screens

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from pydicom import dcmread
 
+from tests.benchmarks import document
 from tests.benchmarks.receivers import SYNCED, started
 from tests.peers.data import shared_data
 from tests.peers.dcmtk import require
@@ -147,8 +148,12 @@ def main() -> int:
         if options.load is not None:
             loads = [loads[options.load]]
         measure(work, loads, options.rounds, options.only or list(SYNCED))
-    for line in _lines(loads) if not options.only or "teleread" in options.only else ():
-        print(line)
+    lines = list(_lines(loads)) if not options.only or "teleread" in options.only else []
+    print("\n".join(lines))
+    if options.load is None and not options.only:
+        head = f"{document.now()} UTC, commit {document.commit()}, {document.machine()}. Medians (lowest–highest)."
+        table = "| load | receiver | what it syncs | time | of ours | n |\n|---|---|---|---|---|---|"
+        document.replace_section("ingest", "\n".join([head, "", table, *lines]))
     return 0
 
 
