@@ -78,7 +78,7 @@ def run(settings: Settings, *, demo: bool) -> int:
 
     roles = [
         role("listen", f"DICOM  {settings.ae_title}@{settings.dicom_host}:{settings.dicom_port}"),
-        role("work", "worker ready"),
+        replace(role("work", "worker ready"), is_last=True),
         role("serve", f"teleread  {settings.base_url}", *(["--demo"] if demo else [])),
     ]
     try:

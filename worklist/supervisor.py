@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_WITHIN_S = 8.0
+LAST_AFTER_S = 10.0  # whatever the others do
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 WELL_AFTER_S = 60.0  # a role that ran so long starts again without much pause
 _PR_SET_PDEATHSIG = 1
@@ -36,6 +37,7 @@ class Role:
     command: Sequence[str]
     ready_line: str
     environment: Mapping[str, str] = field(default_factory=dict)  # added to our own
+    is_last: bool = False  # starts when the others are ready: who waits for a page waits for those
 
 
 def role(name: str, ready_line: str, *arguments: str) -> Role:
@@ -120,9 +122,13 @@ def _watch(
     selector.register(wake, selectors.EVENT_READ)
     for child in children:
         selector.register(child.notices, selectors.EVENT_READ)
-        child.start()
+        if child.plan.is_last and len(children) > 1:
+            child.restart_at = time.monotonic() + LAST_AFTER_S
+        else:
+            child.start()
     with selector:
         while not asked_to_stop():
+            _start_the_last(children)
             for child in children:
                 if (code := _look_after(child, say)) is not None:
                     return code
@@ -130,6 +136,14 @@ def _watch(
             with contextlib.suppress(BlockingIOError):
                 wake.recv(512)
     return 0
+
+
+def _start_the_last(children: list[_Child]) -> None:
+    """What was held back begins at once when everybody else is ready."""
+    waiting = [child for child in children if child.process is None and child.restart_at is not None]
+    if waiting and all(child.was_ready for child in children if child not in waiting):
+        for child in waiting:
+            child.restart_at = time.monotonic()
 
 
 def _look_after(child: _Child, say: Callable[[str], None]) -> int | None:

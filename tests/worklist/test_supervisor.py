@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from worklist.supervisor import Role, supervise
+
 ROOT = Path(__file__).parents[2]
 
 # A role for tests: notes its pid, says it is ready, then does what its name says.
@@ -159,3 +161,23 @@ def test_roles_do_not_outlive_a_killed_supervisor(start: Callable[..., Run]) -> 
     run.lines(2)
     run.process.kill()
     wait_for(lambda: not any(is_alive(pid) for kind in "ab" for pid in run.pids(kind)))
+
+
+def test_the_last_role_starts_when_the_others_are_ready(tmp_path: Path) -> None:
+    """Nobody waits for the worker in front of a page: it leaves the machine to those somebody waits for."""
+    said: list[str] = []
+    order = tmp_path / "order"
+    script = "import sys,time;sys.path.insert(0,sys.argv[3]);from worklist.ready import tell_ready;" \
+             "time.sleep(float(sys.argv[2]));open(sys.argv[1],'a').write(sys.argv[4]+'\\n');tell_ready();time.sleep(60)"  # fmt: skip
+
+    def plan(name: str, seconds: str, *, is_last: bool = False) -> Role:
+        command = (sys.executable, "-c", script, str(order), seconds, str(Path(__file__).parents[2]), name)
+        return Role(name, command, name, is_last=is_last)
+
+    def stop_when_all_are_ready(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    supervise([plan("last", "0", is_last=True), plan("one", "0.2"), plan("two", "0.6")], tmp_path, say=stop_when_all_are_ready)
+    assert order.read_text().split() == ["one", "two", "last"]
