@@ -6,6 +6,7 @@ becomes a DIMSE status (``pacs_bridge.scp``).
 
 import time
 import zlib
+from abc import ABC, abstractmethod
 from io import BytesIO
 from typing import Any
 
@@ -134,7 +135,7 @@ class Exchange:
             self.assoc.dul.pump(min(left_s, 0.25))
 
 
-class Provider:
+class Provider(ABC):
     """A service class on our side. Subclasses name what they take and serve it."""
 
     service = ""  # as in Device.services
@@ -153,9 +154,9 @@ class Provider:
         """The answer to a SOP Class Extended Negotiation (PS3.7 D.3.3.5); None: none."""
         return None
 
+    @abstractmethod
     def serve(self, exchange: Exchange) -> None:
         """Answer one request completely. May raise: then 0x0110 is sent."""
-        raise NotImplementedError
 
-    def closed(self, association_id: int | None) -> None:
+    def closed(self, association_id: int | None) -> None:  # noqa: B027  a hook that few need
         """The association has ended; forget what was kept for it."""

@@ -115,6 +115,9 @@ _COUNT = (
 _PROMISED = ["kind", "key", "payload", "created_at", "due_at", "n_promises", "n_attempts", "n_lost"]
 
 
+_LOCK_STUDIES = "SELECT id FROM study WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+
+
 @cache
 def _statements(name: str) -> tuple[_Statement, _Statement, _Statement]:
     module, dialect = _DIALECTS[name]
@@ -133,6 +136,8 @@ def file_known(
     Rows of studies are taken in the order of their ids, so that two groups never wait for each other.
     """
     insert_instance, count_more, promise = _statements(database)
+    if database == "postgresql":  # a rejection note that is being filed is waited for, and then seen
+        cursor.execute(_LOCK_STUDIES, (sorted({item.known.study_id for item in items}),))
     filed, counts = [False] * len(items), Counter[int]()
     for number, item in sorted(enumerate(items), key=lambda pair: pair[1].known.study_id):
         record = item.received.record

@@ -4,12 +4,11 @@ import random
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from blake3 import blake3
 from pydicom.data import get_testdata_file
 
@@ -17,6 +16,7 @@ from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.scu import store_files
 from tests.peers.instances import new_instance
 from tests.peers.product import ApiError, Product, running_product, until
+from tests.peers.small_disk import small_disk
 
 SIZE_BYTES = 96 << 20
 OUT_OF_RESOURCES = 0xA700
@@ -46,19 +46,6 @@ class Outcome:
         )
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of SIZE_BYTES at ``folder``; skips where it cannot be mounted (needs root)."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES}", "tmpfs", str(folder)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("cannot mount a small file system (needs root)")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def run_bad_disk(folder: Path, *, seed: int, n_rounds: int, say: Callable[[str], None]) -> Outcome:
     """Fill, send, make room, send again; then the same with the disk mounted read-only."""
     chance = random.Random(seed)
@@ -66,7 +53,7 @@ def run_bad_disk(folder: Path, *, seed: int, n_rounds: int, say: Callable[[str],
     started = time.monotonic()
     sent = folder / "sent"
     sent.mkdir(parents=True)
-    with small_disk(folder / "disk") as disk, running_product(disk) as product:
+    with small_disk(folder / "disk", SIZE_BYTES) as disk, running_product(disk) as product:
         for number in range(n_rounds):
             _full(product, _new_files(sent, chance, 6), chance, outcome)
             say(f"round {number + 1}: {outcome.n_refused} refused so far, {len(outcome.problems)} problems")

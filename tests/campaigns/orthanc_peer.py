@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-import pytest
 from pydicom.uid import generate_uid
 
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import read_file_meta
 from pacs_bridge.scu import store_files
 from tests.peers.instances import new_instance
-from tests.peers.orthanc import DICOMWEB, Orthanc, running_orthanc
+from tests.peers.orthanc import DICOMWEB, Orthanc, require_dicomweb, running_orthanc
 from tests.peers.product import PASSWORD, Product, running_product, until
 
 PER_STUDY = 50
@@ -52,8 +51,7 @@ class Outcome:
 
 
 def run_orthanc_peer(folder: Path, *, seed: int, n_instances: int, say: Callable[[str], None]) -> Outcome:
-    if not Path(DICOMWEB).exists():
-        pytest.skip("orthanc-dicomweb is not installed")
+    require_dicomweb()
     chance = random.Random(seed)
     outcome = Outcome(seed, n_instances)
     started = time.monotonic()

@@ -13,7 +13,7 @@ from pacs_bridge.ports import Archive, ArchivedObject, ArchiveFailure, FollowedA
 from tests.peers.data import shared_data
 from tests.peers.dcmtk import free_port, storescu
 from tests.peers.instances import new_instance
-from tests.peers.orthanc import DICOMWEB, Orthanc, running_orthanc
+from tests.peers.orthanc import DICOMWEB, Orthanc, require_dicomweb, running_orthanc
 
 PASSWORD = "p@ss/word"
 Make = Callable[..., tuple[Path, ArchivedObject]]
@@ -21,8 +21,7 @@ Make = Callable[..., tuple[Path, ArchivedObject]]
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    if not Path(DICOMWEB).exists():
-        pytest.skip("orthanc-dicomweb is not installed")
+    require_dicomweb()
     accounts = {"AuthenticationEnabled": True, "RegisteredUsers": {"teleread": PASSWORD}}
     with running_orthanc(tmp_path_factory.mktemp("orthanc"), Plugins=[DICOMWEB], **accounts) as running:
         yield running

@@ -4,7 +4,6 @@ import errno
 import os
 import resource
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +19,7 @@ from tests.pacs_bridge.inbox import MemoryInbox
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.raw_modality import RawModality
+from tests.peers.small_disk import small_disk
 
 CT_SMALL = ("dicom", "ct", "CT_small.dcm")
 
@@ -140,15 +140,10 @@ class TestFullDisk:
 
     @pytest.fixture
     def blobs(self, tmp_path: Path) -> Iterator[FileBlobs]:
-        mount = tmp_path / "small"
-        mount.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE_BYTES}", "tmpfs", str(mount)]
-        if subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("cannot mount a small file system (needs root)")
-        store = FileBlobs(mount)
-        yield store
-        store.close()
-        subprocess.run(["umount", str(mount)], check=True)
+        with small_disk(tmp_path / "small", self.SIZE_BYTES) as mount:
+            store = FileBlobs(mount)
+            yield store
+            store.close()
 
     @pytest.mark.parametrize("free_bytes", [0, 4096, 20_000])
     def test_no_space_is_a700_and_recovers(

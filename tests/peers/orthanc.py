@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.peers.dcmtk import require
 from tests.peers.product import free_ports, until
 
@@ -51,6 +53,13 @@ class Orthanc:
 
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+
+
+def require_dicomweb() -> None:
+    """Skips loudly where the plugin is not installed, fails with CI=true."""
+    if not Path(DICOMWEB).exists():
+        message = "orthanc-dicomweb is not installed: make peers"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from worklist.base.db import Base, Database
 from worklist.group_filing import GroupFiling
 from worklist.inbox import IndexInbox
 from worklist.listen import make_inbox
+from worklist.repair_tables import RejectedInstance, Rejection
 from worklist.tables import Instance, Study
 
 # Drawn by lot in every run, or made over what is.
@@ -184,3 +185,39 @@ def test_a_busy_database_is_waited_for_and_a_stuck_one_said(tmp_path: Path, migr
         inbox.close()
         other.close()
     database.dispose()
+
+
+def test_a_note_that_is_being_filed_hides_what_comes_meanwhile(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """PostgreSQL: the short way waits for the note's transaction, sees it, and leaves the object to the long way."""
+    sent = examination(tmp_path / "sent")
+    named = pydicom.dcmread(sent[1])
+    with _fresh("postgresql", request, tmp_path / "county", Clock()) as county:
+        inbox = make_inbox(county.roof, "listener:here:1")
+        peer = inbox.identify("QS_CT", "TELEREAD", "127.0.0.1")
+        assert peer is not None and peer.site_id is not None
+        association_id = inbox.association_opened(peer, "QS_CT", "TELEREAD", "127.0.0.1")
+        assert inbox.receive(received_object(county.roof, sent[0], association_id)) == SUCCESS
+        late = received_object(county.roof, sent[1], association_id)
+        receiving = threading.Thread(target=inbox.receive, args=(late,))
+        with county.roof.db.write() as session:
+            session.execute(select(Study).with_for_update())
+            receiving.start()
+            receiving.join(0.5)
+            assert receiving.is_alive()
+            note = Rejection(
+                site_id=peer.site_id, code="113001", made_at=county.clock(), source="QS_CT",
+                note_sop_instance_uid=generate_uid(),
+            )  # fmt: skip
+            session.add(note)
+            session.flush()
+            session.add(
+                RejectedInstance(
+                    rejection_id=note.id, sop_instance_uid=str(named.SOPInstanceUID),
+                    study_instance_uid=str(named.StudyInstanceUID),
+                )
+            )
+        receiving.join(10)
+        with county.roof.db.read() as session:
+            hidden = dict(session.execute(select(Instance.sop_instance_uid, Instance.hidden_code)).all())  # type: ignore[arg-type]
+        inbox.close()
+    assert hidden[str(named.SOPInstanceUID)] == "113001"

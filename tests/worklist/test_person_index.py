@@ -220,8 +220,8 @@ def test_two_workers_at_once_make_one_person(county: Township, folder: Path) -> 
         county.receive(write_instance(folder, side=8, **values), title)
     jobs = rows(county, OutboxJob, OutboxJob.kind == "index_person")
     with ThreadPoolExecutor(4) as pool:
-        todo = [Job(row.id, row.kind, row.key, row.payload, 1, 1, "test", row.created_at) for row in jobs * 4]
-        list(pool.map(lambda job: index_person(county.roof, job), todo))
+        jobs_of_all = [Job(row.id, row.kind, row.key, row.payload, 1, 1, "test", row.created_at) for row in jobs * 4]
+        list(pool.map(lambda job: index_person(county.roof, job), jobs_of_all))
     current = rows(county, PersonLink, PersonLink.undone_at.is_(None))
     assert len(current) == 2 and len({link.person_id for link in current}) == 1
     assert len(rows(county, PatientNumber)) == 2
