@@ -20,7 +20,7 @@ CHANGES = {
 ASCII = CHANGES | {"PatientName": "WANG^FANG"}
 FILES = [
     "CT_small.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm", "MR_small_implicit.dcm", "JPEG2000.dcm", "rtplan.dcm",
-    "color-pl.dcm", "nested_priv_SQ.dcm", "693_J2KR.dcm", "test-SR.dcm", "anonymous_ecg.dcm",
+    "color-pl.dcm", "nested_priv_SQ.dcm", "693_J2KR.dcm", "test-SR.dcm", "waveform_ecg.dcm",
 ]  # fmt: skip
 
 
