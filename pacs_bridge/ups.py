@@ -54,6 +54,15 @@ class SeriesReference:
 
 
 @dataclass(frozen=True)
+class OutputReference:
+    """The object that a signed report became, and the AE title of whoever it is sent to."""
+
+    series_instance_uid: str
+    sop_instance_uid: str
+    retrieve_ae_title: str
+
+
+@dataclass(frozen=True)
 class UpsRecord:
     """What is told of a piece of reading work. Moments are aware; names are DICOM PN texts."""
 
@@ -86,7 +95,7 @@ class UpsRecord:
     series: tuple[SeriesReference, ...] = ()
     retrieve_ae_title: str = ""
     retrieve_url: str = ""
-    output: tuple[str, str] | None = None  # series and instance of the signed report's PDF
+    output: OutputReference | None = None  # the signed report's PDF
     extra: Mapping[str, Any] = field(default_factory=dict)  # what the performer has set
 
 
@@ -265,19 +274,23 @@ def _put_performed(found: Attributes, record: UpsRecord) -> None:
     put(done, "PerformedWorkitemCodeSequence", code(CODE_OF_STEP[record.step]))
     if record.ended_at is not None:
         put(done, "PerformedProcedureStepEndDateTime", moment(record.ended_at))
-    put(done, "OutputInformationSequence", *([_output(record, *record.output)] if record.output else []))
+    put(done, "OutputInformationSequence", *([_output(record, record.output)] if record.output else []))
     return put(found, "UnifiedProcedureStepPerformedProcedureSequence", done)
 
 
-def _output(record: UpsRecord, series: str, instance: str) -> Attributes:
+def _output(record: UpsRecord, output: OutputReference) -> Attributes:
+    """The report's object; it is retrieved from the site's own PACS, where it is filed with the study."""
     reference: Attributes = {}
     put(reference, "ReferencedSOPClassUID", ENCAPSULATED_PDF)
-    put(reference, "ReferencedSOPInstanceUID", instance)
+    put(reference, "ReferencedSOPInstanceUID", output.sop_instance_uid)
     found: Attributes = {}
     put(found, "TypeOfInstances", "DICOM")
     put(found, "StudyInstanceUID", record.study_instance_uid)
-    put(found, "SeriesInstanceUID", series)
+    put(found, "SeriesInstanceUID", output.series_instance_uid)
     put(found, "ReferencedSOPSequence", reference)
+    by_ae: Attributes = {}
+    put(by_ae, "RetrieveAETitle", output.retrieve_ae_title)
+    put(found, "DICOMRetrievalSequence", by_ae)
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from pacs_bridge.ups import (
     CODE_OF_STEP,
     Attributes,
+    OutputReference,
     SeriesReference,
     UpsRecord,
     attributes_of,
@@ -30,8 +31,8 @@ from worklist.ups_tables import UpsExtra, UpsTask
 Assigned, Claimed = aliased(Account), aliased(Account)
 PAGE = 200
 _LABELS = {"interpretation": "Read", "verification": "Verify", "addendum": "Addendum"}
-# The signed document of reading work: report UID to series and instance of what was sent to the site.
-Outputs = Callable[[Session, Collection[str]], Mapping[str, tuple[str, str]]]
+# What reading work has ended in, by workitem UID.
+Outputs = Callable[[Session, Collection[str]], Mapping[str, OutputReference]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def reading_work(
     """Attributes by workitem, of what ``where`` lets through."""
     rows = session.execute(_rows_query().where(Workitem.workitem_uid.in_(uids), where)).all()
     series = _series(session, {row[1].id for row in rows}) if has_input else {}
-    outputs = place.outputs(session, {row[0].report_uid for row in rows if row[0].report_uid})
+    outputs = place.outputs(session, {row[0].workitem_uid for row in rows if row[0].state == "COMPLETED"})
     extras = {
         extra.workitem_uid: extra.attributes
         for extra in session.scalars(select(UpsExtra).where(UpsExtra.workitem_uid.in_(uids)))
@@ -84,7 +85,7 @@ def reading_work(
 
 
 def _record(
-    row: Any, place: Place, series: tuple[SeriesReference, ...], outputs: Mapping[str, tuple[str, str]],
+    row: Any, place: Place, series: tuple[SeriesReference, ...], outputs: Mapping[str, OutputReference],
     extra: Mapping[str, Any],
 ) -> UpsRecord:  # fmt: skip
     workitem, study, patient, site, order, assigned, claimed = row
@@ -96,7 +97,6 @@ def _record(
         return (account.username, name_to_send(account.name)) if account else None
 
     created = workitem.created_at.astimezone(place.zone)
-    is_done = workitem.state == "COMPLETED"
     return UpsRecord(
         workitem_uid=workitem.workitem_uid, step=workitem.step, state=workitem.state, priority=workitem.priority,
         label=f"{_LABELS[workitem.step]} {study.modality} {study.body_part}".strip(), created_at=created,
@@ -112,7 +112,7 @@ def _record(
         started_at=local(workitem.claimed_at), ended_at=local(workitem.ended_at),
         cancel_reason=workitem.reason or "", replaces=workitem.replaces, series=series,
         retrieve_ae_title=place.ae_title, retrieve_url=place.url,
-        output=outputs.get(workitem.report_uid or "") if is_done else None, extra=extra,
+        output=outputs.get(workitem.workitem_uid), extra=extra,
     )  # fmt: skip
 
 

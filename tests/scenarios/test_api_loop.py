@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from pacs_bridge.ups import items, text
 from tests.peers.data import shared_data
 from tests.peers.dcmtk import dcmsend, require, storescp, storescu
 from tests.peers.product import PIN, Api, ApiError, Product, until
@@ -114,6 +115,12 @@ def test_dr_with_one_signature(product: Product, tmp_path: Path) -> None:
         assert pdf.read_bytes() == reader.get(report["pdf"])
         sent = pydicom.dcmread(next(iter(pacs.directory.iterdir())))
         assert (sent.StudyInstanceUID, sent.PatientID) == (study_uid, "QS-77")
+    (step,) = reader.get(f"/dicom-web/workitems/{item['workitem_uid']}")
+    (output,) = items(items(step, "UnifiedProcedureStepPerformedProcedureSequence")[0], "OutputInformationSequence")
+    (reference,) = items(output, "ReferencedSOPSequence")
+    assert text(reference, "ReferencedSOPClassUID") == sent.SOPClassUID
+    assert text(reference, "ReferencedSOPInstanceUID") == sent.SOPInstanceUID
+    assert text(output, "SeriesInstanceUID") == sent.SeriesInstanceUID
     until(lambda: _status(reader, study_uid) == "delivered", 5, "the report to be delivered")
     clinician.post(f"/api/reports/{report['report_uid']}/acknowledge", {"action": "门诊随访"})
     assert _status(reader, study_uid) == "acknowledged"
