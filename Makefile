@@ -54,7 +54,7 @@ ALONE := $(PYTHON) -m pytest -q --last-failed --last-failed-no-failures none
 
 test: peers lint
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -q tests --ignore=tests/scenarios --ignore=tests/browser --ignore=tests/benchmarks || $(ALONE) tests
-	$(PYTHON) -m pytest -q tests/browser tests/scenarios || $(ALONE) tests/browser tests/scenarios
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -q tests/browser tests/scenarios || $(ALONE) tests/browser tests/scenarios
 
 campaign: peers
 	$(PYTHON) -m tests.campaigns
