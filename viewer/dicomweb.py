@@ -10,36 +10,44 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
+from pacs_bridge.key_object import TITLES
 from viewer.dicomweb_accept import picked
 from worklist.access import Refused
 from worklist.access_store import visible_studies
 from worklist.outgoing import Outgoing, outgoing
+from worklist.rejection_store import hidden_counts, why_hidden
 from worklist.store import study_by_uid
 from worklist.web import WebError, actor, now, read, register_codes, route_public, route_table, services, write
 from worklist.workitem_service import has_viewed, note_viewing
 
 dicomweb = Blueprint("dicomweb", __name__, url_prefix="/dicom-web")
 register_codes({"not_acceptable": 406, "unsupported_media": 415, "not_derived_yet": 503})
+register_codes({f"rejected_{code}": 404 for code in TITLES})
 
 _NOTED_KEY, _MOST_NOTED = "teleread_noted_viewings", 20_000
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
 def objects(study: str, series: str | None = None, instance: str | None = None) -> list[Outgoing]:
-    """What the actor may have of it, in the order of a study; the reading is noted. Raises Refused("not_found")."""
+    """What the actor may have of it, in the order of a study; the reading is noted.
+
+    Raises Refused: "not_found", "rejected_<code>" where a rejection note hides all of it.
+    """
     for uid in (study, series, instance):
         if uid is not None and not _UID.fullmatch(uid):
             raise Refused("not_found")
     with read() as session:
-        rows = outgoing(session, visible_studies(actor(), now()), study=study, series=series, instance=instance)
+        sight = visible_studies(actor(), now())
+        rows = outgoing(session, sight, study=study, series=series, instance=instance)
+        hidden = None if rows else why_hidden(session, sight, study, series, instance)
     if not rows:
-        raise Refused("not_found")
+        raise Refused(f"rejected_{hidden}" if hidden else "not_found")
     _note(study)
     return rows
 
 
 def one(study: str, series: str, instance: str) -> Outgoing:
-    """Raises Refused("not_found")."""
+    """Raises Refused as ``objects`` does."""
     return objects(study, series, instance)[0]
 
 
@@ -58,6 +66,15 @@ def _note(study_instance_uid: str) -> None:
     while len(noted) >= _MOST_NOTED:
         noted.pop(next(iter(noted), key), None)
     noted[key] = None
+
+
+def say_hidden(answer: Response, study: str, series: str | None = None) -> Response:
+    """A Warning per reason why images of it are left out: whoever counts them is told."""
+    with read() as session:
+        counts = hidden_counts(session, visible_studies(actor(), now()), study, series)
+    for code, n in counts:
+        answer.headers.add("Warning", f'299 teleread "{n} hidden by a rejection note: {code} {TITLES[code]}"')
+    return answer
 
 
 def accepted() -> str:

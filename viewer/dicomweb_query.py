@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from pacs_bridge import qido
 from pacs_bridge.qido import BadParameter, Search
 from pacs_bridge.query import BadKey
-from viewer.dicomweb import accepted, dicomweb, not_acceptable, root
+from viewer.dicomweb import accepted, dicomweb, not_acceptable, root, say_hidden
 from viewer.dicomweb_accept import JSON, picked
 from worklist import query_store
 from worklist.access import Act, Actor
@@ -92,7 +92,8 @@ def _search(level: str, **within: str) -> Response:
         answer.headers.add("Warning", WARNING.format(MORE))
     if search.unknown:
         answer.headers.add("Warning", WARNING.format(NOT_COMPARED.format(", ".join(search.unknown))))
-    return answer
+    study = within.get("StudyInstanceUID")
+    return say_hidden(answer, study, within.get("SeriesInstanceUID")) if study else answer
 
 
 def _found(search: Search) -> tuple[list[Answer], bool]:

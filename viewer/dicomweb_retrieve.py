@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Response, request
 
 from pacs_bridge.bulk_data import bulk_of
-from viewer.dicomweb import accepted, address, dicomweb, not_acceptable, objects, one
+from viewer.dicomweb import accepted, address, dicomweb, not_acceptable, objects, one, say_hidden
 from viewer.dicomweb_accept import DICOM, JSON, MEDIA_BY_SYNTAX, OCTETS, ObjectForm, object_form, picked
 from viewer.dicomweb_answer import Part, answer, answer_lazy_parts, answer_parts
 from worklist.access import Act, Refused
@@ -24,13 +24,13 @@ _WHOLE = {200: "the objects", 304: "unchanged", 406: "in no form that was accept
 @dicomweb.get(STUDY)
 @route_needs(Act.STUDY_VIEW_IMAGES, summary="All objects of a study", query=["accept"], answers=_WHOLE)
 def retrieve_study(study: str) -> Response:
-    return _objects(objects(study))
+    return say_hidden(_objects(objects(study)), study)
 
 
 @dicomweb.get(SERIES)
 @route_needs(Act.STUDY_VIEW_IMAGES, summary="All objects of a series", query=["accept"], answers=_WHOLE)
 def retrieve_series(study: str, series: str) -> Response:
-    return _objects(objects(study, series))
+    return say_hidden(_objects(objects(study, series)), study, series)
 
 
 @dicomweb.get(INSTANCE)
@@ -106,13 +106,13 @@ _METADATA = {200: "DICOM JSON, UTF-8", 304: "unchanged", 406: "neither applicati
 @dicomweb.get(STUDY + "/metadata")
 @route_needs(Act.STUDY_VIEW_IMAGES, summary="Metadata of a study", query=["accept"], answers=_METADATA)
 def study_metadata(study: str) -> Response:
-    return _metadata(study, objects(study))
+    return say_hidden(_metadata(study, objects(study)), study)
 
 
 @dicomweb.get(SERIES + "/metadata")
 @route_needs(Act.STUDY_VIEW_IMAGES, summary="Metadata of a series", query=["accept"], answers=_METADATA)
 def series_metadata(study: str, series: str) -> Response:
-    return _metadata(series, objects(study, series))
+    return say_hidden(_metadata(series, objects(study, series)), study, series)
 
 
 @dicomweb.get(INSTANCE + "/metadata")

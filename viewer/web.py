@@ -119,17 +119,22 @@ def _derived(item: Instance) -> Path:
 
 
 def _instance_in_sight(uid: str) -> Instance:
-    """An instance of a study the actor may view, which is noted. Raises Refused("not_found")."""
+    """An instance of a study the actor may view, which is noted.
+
+    Raises Refused: "not_found", "rejected_<code>" where a rejection note hides it.
+    """
     check(actor(), Act.STUDY_VIEW_IMAGES)
     with _viewing() as (session, viewed):
         row = session.execute(
             select(Instance, Study)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Series.study_id)
-            .where(Instance.sop_instance_uid == uid, Instance.hidden_code.is_(None), visible_studies(actor(), now()))
+            .where(Instance.sop_instance_uid == uid, visible_studies(actor(), now()))
         ).first()
         if row is None:
             raise Refused("not_found")
+        if row[0].hidden_code is not None:
+            raise Refused(f"rejected_{row[0].hidden_code}")
         viewed.append(row[1])
     found: Instance = row[0]
     return found

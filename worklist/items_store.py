@@ -15,6 +15,8 @@ from worklist.access import Actor
 from worklist.access_store import visible_studies
 from worklist.account_tables import Account
 from worklist.person_store import same_person
+from worklist.rejection_store import rejections_by_study
+from worklist.repair_tables import RejectedInstance
 from worklist.shown import order_json, patient_json
 from worklist.status import SIGNED_STATUSES, STATES_OF_STATUS, status
 from worklist.tables import Order, Patient, Quarantine, Site, Study, Workitem
@@ -119,7 +121,15 @@ def _keys_query() -> Select[*tuple[Any, ...]]:
     )
 
 
-def _conditions(narrow: ItemFilter) -> list[ColumnElement[bool]]:
+def _has_images(actor: Actor) -> ColumnElement[bool]:
+    """Where every image was rejected there is nothing to read; its own site, and whoever signed on them, see why."""
+    if actor.role in ("technician", "clinician"):
+        is_named = RejectedInstance.study_instance_uid == Study.study_instance_uid
+        return or_(Study.n_instances > 0, exists().where(is_named))
+    return or_(Study.n_instances > 0, Workitem.step == "addendum")
+
+
+def _conditions(narrow: ItemFilter, actor: Actor) -> list[ColumnElement[bool]]:
     plain: list[tuple[Any, Any]] = [
         (narrow.step, Workitem.step), (narrow.kind, Study.kind), (narrow.modality, Study.modality),
         (narrow.site, Site.code), (narrow.priority, Workitem.priority),
@@ -127,7 +137,7 @@ def _conditions(narrow: ItemFilter) -> list[ColumnElement[bool]]:
     ]  # fmt: skip
     conditions: list[ColumnElement[bool]] = [column == value for value, column in plain if value is not None]
     if narrow.workitem_uids is None:
-        conditions.append(Study.n_instances > 0)  # every image was rejected: nothing to read
+        conditions.append(_has_images(actor))
     if narrow.workitem_uids is not None:
         conditions.append(Workitem.workitem_uid.in_(narrow.workitem_uids))
     if narrow.study_ids is not None:
@@ -172,7 +182,7 @@ def items(
     Raises BadCursor.
     """
     # First which, then what: sorting must not carry whole rows, nor count for rows that nobody sees.
-    query = _keys_query().where(visible_studies(actor, now), *_conditions(narrow))
+    query = _keys_query().where(visible_studies(actor, now), *_conditions(narrow, actor))
     key = tuple_(_RANK, Workitem.due_at, Workitem.workitem_uid)
     if cursor:
         rank, due, uid = _read_cursor(cursor)
@@ -186,7 +196,7 @@ def items(
     whole = session.execute(base_query(actor, now).where(Workitem.workitem_uid.in_(uids)))
     found = {row[0].workitem_uid: row for row in whole}
     rows = [found[uid] for uid in uids if uid in found]
-    shown = [item_json(row, zone) for row in rows[:limit]]
+    shown = _with_rejections(session, rows[:limit], zone)
     if len(rows) <= limit:
         return shown, None
     last = rows[limit - 1]
@@ -197,9 +207,16 @@ def items_by_study(session: Session, study_ids: Sequence[int], zone: tzinfo) -> 
     """Live items of these studies, for the event stream; no actor: the caller filters by sight."""
     found: dict[int, list[dict[str, Any]]] = {study_id: [] for study_id in study_ids}
     query = base_query().where(Study.id.in_(study_ids), _is_shown()).order_by(Workitem.created_at)
-    for row in session.execute(query).all():
-        found[row[1].id].append(item_json(row, zone))
+    rows = session.execute(query).all()
+    for row, item in zip(rows, _with_rejections(session, rows, zone), strict=True):
+        found[row[1].id].append(item)
     return found
+
+
+def _with_rejections(session: Session, rows: Sequence[Any], zone: tzinfo) -> list[dict[str, Any]]:
+    """Items that say what of their studies is hidden, why, by whom and when."""
+    why = rejections_by_study(session, {row[1].study_instance_uid for row in rows})
+    return [item_json(row, zone) | {"rejections": why.get(row[1].study_instance_uid, [])} for row in rows]
 
 
 def _rank_of(row: Any) -> int:

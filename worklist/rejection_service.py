@@ -6,14 +6,12 @@ its study's count; its bytes stay. Sent again it stays hidden.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from pacs_bridge.key_object import QUALITY, RejectionNote
 from worklist.access import Act, Actor, Refused, check
-from worklist.account_tables import Account
 from worklist.addendum_service import addendum_for_signer
 from worklist.base import audit
 from worklist.repair_tables import RejectedInstance, Rejection
@@ -192,23 +190,3 @@ def undo(session: Session, actor: Actor, rejection_id: int, reason: str, now: da
     )  # fmt: skip
     _tell(session, shown, now, "")
     return row
-
-
-def rejections_of(session: Session, study: Study) -> list[dict[str, Any]]:
-    """Why instances of a study are hidden and how many, each note once, the newest first."""
-    rows = session.execute(
-        select(Rejection, Account.name, func.count(Instance.id))
-        .join(RejectedInstance, RejectedInstance.rejection_id == Rejection.id)
-        .join(Instance, Instance.sop_instance_uid == RejectedInstance.sop_instance_uid)
-        .join(Series, Series.id == Instance.series_id)
-        .outerjoin(Account, Account.id == Rejection.made_by)
-        .where(Series.study_id == study.id, Rejection.site_id == study.site_id, Rejection.undone_at.is_(None))
-        .where(Instance.hidden_code.is_not(None))
-        .group_by(Rejection.id, Account.name)
-        .order_by(Rejection.id.desc())
-    )
-    return [
-        {"rejection_id": row.id, "code": row.code, "n_instances": count, "by": name or row.source,
-         "reason": row.reason, "at": row.made_at.isoformat(), "may_undo": row.code == QUALITY}
-        for row, name, count in rows
-    ]  # fmt: skip

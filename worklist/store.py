@@ -199,18 +199,21 @@ def instances_of_study(session: Session, study_id: int) -> Sequence[Instance]:
     ).all()
 
 
-def priors_of_study(session: Session, study: Study, sees: ColumnElement[bool], most: int = 20) -> Sequence[Study]:
+def priors_of_study(
+    session: Session, study: Study, sees: ColumnElement[bool], most: int = 20, *, are_hidden: bool = False
+) -> Sequence[Study]:
     """Earlier studies of the same person, newest first, as far as ``sees`` (a condition on Study) lets see.
 
     The same person: the same patient of the same site, or patients linked in the person index; another
-    township's patient with the same ID alone never appears here.
+    township's patient with the same ID alone never appears here. Of one whose every image was rejected nothing is
+    shown: these are found with ``are_hidden`` alone.
     """
     moment = func.coalesce(Study.acquired_at, Study.received_at)
     own = study.acquired_at or study.received_at
     return session.scalars(
         select(Study)
         .where(same_person(study.patient_pk, Study.patient_pk), Study.id != study.id, sees)
-        .where(Study.n_instances > 0)  # one whose every image was rejected shows nothing
+        .where(Study.n_instances == 0 if are_hidden else Study.n_instances > 0)
         .where(or_(moment < own, and_(moment == own, Study.id < study.id)))
         .order_by(moment.desc())
         .limit(most)

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, render_template
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from worklist import rejection_service, repair_service, repair_store, store
+from worklist import rejection_service, rejection_store, repair_service, repair_store, store
 from worklist.access import Act, Actor, Refused
 from worklist.account_tables import Account
 from worklist.base import audit
@@ -106,7 +106,7 @@ def one_study(uid: str) -> dict[str, Any]:
             "conflicts": [{"quarantine_id": row.id, "reason": row.reason} for row in waiting],
             "corrections": repair_store.corrections_of(session, [study.id]).get(study.id, {}),
             "repairs": [repair_json(session, row) for row in repair_store.repairs_of_study(session, study.id)],
-            "rejections": rejection_service.rejections_of(session, study),
+            "rejections": rejection_store.rejections_of(session, study),
         }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from worklist import (
     completeness_service,
     items_store,
     person_store,
-    rejection_service,
+    rejection_store,
     retake_service,
     status,
     store,
@@ -159,6 +159,7 @@ def one_item(uid: str) -> dict[str, Any]:
             "replaced_by": session.scalar(select(Workitem.workitem_uid).where(Workitem.replaces == uid)),
             "study": study_json(session, study),
             "priors": priors_json(session, study),
+            "hidden_priors": hidden_priors_json(session, study),
             "conflicts": [
                 {"reason": row.reason, "received_at": row.received_at.isoformat(), "source": row.source,
                  "seen": row.seen_at is not None}
@@ -193,7 +194,7 @@ def study_json(session: Any, study: Study) -> dict[str, Any]:
         **completeness_service.evidence_json(session, study),
         "late_images_at": study.late_images_at.isoformat() if study.late_images_at else None,
         "series": [_series_json(row, counts[row.id]) for row in series if counts[row.id]],
-        "rejections": rejection_service.rejections_of(session, study),
+        "rejections": rejection_store.rejections_of(session, study),
     }
 
 
@@ -216,6 +217,17 @@ def priors_json(session: Any, study: Study) -> list[dict[str, Any]]:
     return [prior_json(session, prior) | {"same_person": ties.get(prior.patient_pk)} for prior in priors]
 
 
+def hidden_priors_json(session: Any, study: Study) -> list[dict[str, Any]]:
+    """Earlier studies that would stand among the priors but for a rejection of every image; why, nothing else."""
+    rows = store.priors_of_study(session, study, visible_studies(actor(), now()), are_hidden=True)
+    why = rejection_store.rejections_by_study(session, [row.study_instance_uid for row in rows])
+    return [
+        {"modality": row.modality, "description": row.description, "body_part": row.body_part,
+         "acquired_at": (row.acquired_at or row.received_at).isoformat(), "rejections": why[row.study_instance_uid]}
+        for row in rows if row.study_instance_uid in why
+    ]  # fmt: skip
+
+
 def prior_json(session: Any, prior: Study) -> dict[str, Any]:
     """An earlier study of the same person, with its report's impression where one is published."""
     site = session.get_one(Site, prior.site_id)
@@ -228,6 +240,7 @@ def prior_json(session: Any, prior: Study) -> dict[str, Any]:
         "kind": prior.kind,
         "acquired_at": (prior.acquired_at or prior.received_at).isoformat(),
         "n_instances": prior.n_instances,
+        "rejections": rejection_store.rejections_of(session, prior),
         "report": adapter("published_report")(session, actor(), prior),
     }
 

@@ -50,7 +50,7 @@ function item(sample: Sample, index: number): WorklistItem {
     n_instances: images, study_instance_uid: "1", modality: type, body_part: "", description: what, accession_number: "QS26111800291", patient,
     originating_site: { code: "X", name: site, name_en: site }, assigned_to: state === "me" ? "陈知远" : null, assigned_to_id: state === "me" ? 7 : null,
     claimed_by: holder, claimed_by_id: holder ? 9 : null, claimed_at: null, excluded_id: null, received_at: new Date(due - total * MINUTE).toISOString(),
-    acquired_at: null, ready_at: null, ended_at: null, late_images_at: null, n_conflicts: 0, n_priors: priors,
+    acquired_at: null, ready_at: null, ended_at: null, late_images_at: null, n_conflicts: 0, rejections: [], n_priors: priors,
     order: { order_uid: "1", accession_number: "QS26111800291", modality: type, body_part: "", complaint, question: "除外脑出血", priority: "routine", lane, requesting_doctor: "王晓岚", made_from_object: index === 12, created_at: new Date(due).toISOString(), patient } as never,
   };
 }

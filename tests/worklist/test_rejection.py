@@ -13,7 +13,7 @@ from pacs_bridge.key_object import rejection_of
 from pacs_bridge.objects import StudyIdentity, rejection_note
 from tests.peers.instances import new_instance
 from tests.peers.township import Township, received_object, township
-from worklist import items_store, receive_service, rejection_service, store
+from worklist import items_store, receive_service, rejection_service, rejection_store, store
 from worklist.access import Refused
 from worklist.base.audit import WorkflowEvent
 from worklist.base.db import Database
@@ -100,7 +100,7 @@ def test_a_note_after_the_images_hides_what_it_names(county: Township, sent: Sen
     assert (filed.outcome, filed.study_id) == ("filed", study(county, sent).id)
     assert seen(county, sent) == (sent.uids(0, 2), sent.uids(0, 2), 2, 1)
     with county.roof.db.read() as session:
-        (why,) = rejection_service.rejections_of(session, study(county, sent))
+        (why,) = rejection_store.rejections_of(session, study(county, sent))
         hidden = session.scalars(select(Instance.hidden_code).where(Instance.hidden_code.is_not(None))).all()
     assert (why["code"], why["n_instances"], why["by"], why["may_undo"]) == (code, 1, "QS_CT", code == "113001")
     assert hidden == [code, code]  # the image and the note itself
@@ -144,6 +144,31 @@ def test_a_study_rejected_whole_is_in_no_list(county: Township, sent: Sent) -> N
         county.receive(path, "QS_CT")
     county.receive(sent.note(county, "113038", 0, 1, 2), "QS_CT")
     assert seen(county, sent) == (set(), set(), 0, 0)
+    assert [why(county, "tech", sent)] == [[("113038", 3, "QS_CT")]]  # its own site is told where it is
+    assert [why(county, "tech2", sent), why(county, "radiologist", sent)] == [None, None]
+
+
+def why(county: Township, username: str, sent: Sent) -> list[tuple[str, int, str]] | None:
+    """What the row of that person's list says is hidden; None where there is no row."""
+    with county.roof.db.read() as session:
+        items, _ = items_store.items(
+            session, county.actor(username), ItemFilter(), limit=10, cursor=None, now=county.clock()
+        )
+    rows = [item["rejections"] for item in items if item["study_instance_uid"] == sent.study]
+    return [(one["code"], one["n_instances"], one["by"]) for one in rows[0]] if rows else None
+
+
+def test_every_list_says_what_is_hidden(county: Township, sent: Sent) -> None:
+    for path in sent.paths:
+        county.receive(path, "QS_CT")
+    assert why(county, "tech", sent) == []
+    county.receive(sent.note(county, "113001", 0, 1), "QS_CT")
+    county.receive(sent.note(county, "113037", 1), "QS_CT")
+    for username in ("tech", "radiologist", "clinician"):
+        assert why(county, username, sent) == [("113037", 1, "QS_CT"), ("113001", 2, "QS_CT")]
+    with county.roof.db.read() as session:
+        (live,) = items_store.items_by_study(session, [study(county, sent).id], county.roof.settings.zone).values()
+    assert [one["code"] for one in live[0]["rejections"]] == ["113037", "113001"]
 
 
 def test_a_device_rejects_for_its_own_site_alone(county: Township, sent: Sent) -> None:

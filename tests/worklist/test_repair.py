@@ -13,7 +13,7 @@ from reports import service
 from reports import store as report_store
 from tests.peers.instances import corrected, write_instance
 from tests.peers.township import PIN, Township, township
-from worklist import rejection_service, repair_service, repair_store, store, workitem_service
+from worklist import rejection_service, rejection_store, repair_service, repair_store, store, workitem_service
 from worklist.access import Refused
 from worklist.base.audit import AuditEvent, WorkflowEvent
 from worklist.base.db import Database
@@ -208,7 +208,7 @@ def test_a_person_rejects_by_a_note_of_their_own(county: Township, folder: Path)
     made = reject(county, study.study_instance_uid, "113001", "体动", [uid])
     with county.roof.db.read() as session:
         shown = [row.sop_instance_uid for row in store.instances_of_study(session, study.id)]
-        (why,) = rejection_service.rejections_of(session, study)
+        (why,) = rejection_store.rejections_of(session, study)
         note = session.scalars(select(Instance).where(Instance.sop_class_uid == "1.2.840.10008.5.1.4.1.1.88.59")).one()
         assert session.scalar(select(func.count(Patient.id))) == 1
     assert (made, uid in shown, len(shown), county.row(Study, study.id).n_instances) == (1, False, 1, 1)

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from flask import Flask
+from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 
 from tests.peers.instances import write_instance
@@ -46,7 +48,10 @@ class Person:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         answer = self._client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {self._secret}"})
-        return answer.status_code, answer.get_json()
+        return answer.status_code, answer.get_json(silent=True)
+
+    def headers(self, path: str) -> Any:
+        return self._client.get(path, headers={"Authorization": f"Bearer {self._secret}"}).headers
 
 
 def order(name: str, patient_id: str, number: str | None) -> dict[str, Any]:
@@ -151,6 +156,38 @@ def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flas
     status, answer = admin.ask("POST", f"{at}/move", {"to_patient_pk": wrong["patient"]["patient_pk"], "reason": "x"})
     assert (status, answer["error"]["code"]) == (422, "same_patient")
     assert call(app.test_client(), "GET", at, "nobody").status_code == 401
+
+
+def test_what_is_hidden_says_why_to_whoever_asks_for_it(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    same = {"PatientName": "=钱守义", "PatientID": "1", "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    paths = [write_instance(folder, side=8, InstanceNumber=n, **same) for n in (1, 2)]
+    for path in (*paths, write_instance(folder, side=8, **same | {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()})):
+        county.receive(path, "QS_CT")
+    first = pydicom.dcmread(paths[0])
+    admin, reader = Person(county, app, "admin"), Person(county, app, "radiologist")
+    body = {"code": "113037", "reason": "体位错误", "sop_instance_uids": [first.SOPInstanceUID]}
+    at = f"/api/repair/studies/{first.StudyInstanceUID}/reject"
+    assert admin.ask("POST", at, body) == (200, {"n_instances": 1})
+    study = f"/dicom-web/studies/{first.StudyInstanceUID}"
+    hidden = f"{study}/series/{first.SeriesInstanceUID}/instances/{first.SOPInstanceUID}"
+    for path in (hidden, f"{hidden}/metadata", f"{hidden}/rendered", f"/api/thumbnails/{first.SOPInstanceUID}"):
+        status, answer = reader.ask("GET", path)
+        assert (status, answer["error"]["code"]) == (404, "rejected_113037")
+    assert Person(county, app, "tech2").ask("GET", f"/api/thumbnails/{first.SOPInstanceUID}")[1]["error"]["code"] != "rejected_113037"
+    warning = '299 teleread "1 hidden by a rejection note: 113037 Rejected for Patient Safety Reasons"'
+    for path in (study, f"{study}/metadata", f"{study}/instances", f"{study}/series/{first.SeriesInstanceUID}/metadata"):
+        assert reader.headers(path).getlist("Warning") == [warning]
+    (found,) = reader.ask("GET", f"/dicom-web/studies?StudyInstanceUID={first.StudyInstanceUID}&includefield=00201208")[1]
+    assert found["00201208"]["Value"] == [1]
+    assert admin.ask("POST", at, {"code": "113038", "reason": "选错"}) == (200, {"n_instances": 1})
+    assert reader.ask("GET", study)[1]["error"]["code"] == "rejected_113037"
+    (other,) = [one for one in reader.ask("GET", "/api/worklist")[1]["items"] if one["study_instance_uid"] != first.StudyInstanceUID]
+    detail = reader.ask("GET", f"/api/workitems/{other['workitem_uid']}")[1]
+    (prior,) = detail["hidden_priors"]  # it shows nothing, but says that it is there and why nothing is seen
+    assert (detail["priors"], [one["code"] for one in prior["rejections"]]) == ([], ["113038", "113037"])
+    assert set(prior) == {"modality", "description", "body_part", "acquired_at", "rejections"}
 
 
 def test_of_two_moves_at_once_the_second_sees_the_first(county: Township, app: Flask, tmp_path: Path) -> None:

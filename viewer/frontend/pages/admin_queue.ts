@@ -18,6 +18,7 @@ interface DeadJob {
   n_attempts: number;
   last_error: string | null;
   dead_at: string | null;
+  due_at: string | null;
 }
 
 /** States from which the table of moves lets a person send again. */
@@ -149,7 +150,7 @@ export class QueuePane {
     byId("dead-panel").hidden = jobs.length === 0;
     fill(byId("dead-rows-state"));
     this.#deadRows.show(jobs, (job) => String(job.job_id), (job) => h("tr", { "data-job": job.job_id },
-      h("td", { class: "tx2" }, job.dead_at ? moment(job.dead_at) : "—"),
+      h("td", { class: "tx2" }, job.dead_at ? moment(job.dead_at) : job.due_at ? t("page.admin.next_try", { time: timeWithSeconds(job.due_at) }) : "—"),
       h("td", {}, h("b", {}, jobName(job.kind)), " ", h("span", { class: "mono tx3" }, job.key)),
       h("td", {}, job.n_attempts),
       h("td", { class: "tx2 wraps" }, outcomeWords(job.last_error)),

@@ -1,6 +1,7 @@
 /** What GET /api/workitems/{uid} adds to an item of the list, and a report as the API shows it. */
 import type { DeliveryState } from "../ui/deliverytrack.ts";
 import type { Order, Patient, WorklistItem } from "../ui/item.ts";
+import type { Rejection } from "../ui/rejected.ts";
 
 export interface StudyInstance {
   sop_instance_uid: string;
@@ -27,6 +28,8 @@ export interface Prior {
   acquired_at: string;
   n_instances: number;
   originating_site: { code: string; name: string; name_en: string };
+  /** Of its images, those that are hidden. */
+  rejections: Rejection[];
   /** Why this patient of a linked site is the same person; null for the same patient. */
   same_person: { how: string; reasons: string[]; score: number; by: string | null; at: string } | null;
   report: { report_uid: string; status: string; sections: Record<string, string>; author: string; signed_at: string | null } | null;
@@ -98,10 +101,12 @@ export interface Detail extends WorklistItem {
     late_images_at: string | null;
     ready_evidence: Evidence | null;
     dose: Dose[];
-    rejections: { code: string; n_instances: number; by: string; reason: string; at: string }[];
+    rejections: Rejection[];
     series: StudySeries[];
   };
   priors: Prior[];
+  /** Earlier examinations of which every image was rejected: nothing of them is shown but why. */
+  hidden_priors: Pick<Prior, "modality" | "description" | "body_part" | "acquired_at" | "rejections">[];
   conflicts: Conflict[];
   report: Report | null;
   suggested_order: (Order & { patient: Patient }) | null;

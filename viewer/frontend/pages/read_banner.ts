@@ -5,6 +5,7 @@ import { exam, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { arrivingWords, askReleaseImages, isMissing, mayReleaseImages } from "../ui/images.ts";
 import type { Me, WorklistItem } from "../ui/item.ts";
+import { rejectedBy, rejectedWords } from "../ui/rejected.ts";
 import { laneChip } from "../ui/row.ts";
 import type { Detail } from "./detail.ts";
 import { missingWords } from "./evidence.ts";
@@ -81,7 +82,7 @@ export function noticesOf(detail: Detail, person: Me, hands: NoticeHands): Notic
   if (unseen.length) made.push({ code: "conflict", tone: "red", icon: "alert", title: t("ui.worklist.conflict"), text: [...new Set(unseen.map((one) => t(`quarantine.${one.reason}`)))].join(" · "), action: isMine ? { words: t("page.reader.conflict_see"), run: hands.seeConflicts } : undefined });
   if (detail.late_images_at) made.push({ code: "late", tone: "red", icon: "alert", title: t("page.reader.late_title"), text: t("page.reader.late_text", { at: moment(detail.late_images_at) }), action: isMine && detail.step === "addendum" ? { words: t("page.reader.dismiss"), run: hands.dismiss } : undefined });
   if (detail.report?.names_other_patient) made.push({ code: "identity", tone: "red", icon: "alert", title: t("page.identity.title"), text: t("page.identity.signed") });
-  for (const one of detail.study.rejections) made.push({ code: "rejected", tone: "amber", icon: "eye", title: t("page.identity.rejected", { n: one.n_instances, why: t(`page.rejection.${one.code}`) }), text: [one.by, moment(one.at), one.reason].filter(Boolean).join(" · ") });
+  for (const one of detail.study.rejections) made.push({ code: "rejected", tone: "amber", icon: "eye", title: rejectedWords(one), text: rejectedBy(one) });
   if (detail.input_readiness !== "READY") made.push({ code: "receiving", tone: "amber", icon: isMissing(detail) ? "alert" : "download", title: arrivingWords(detail), text: [missingWords(detail), t(isMissing(detail) ? "ui.read.missing" : "ui.read.receiving")].filter(Boolean).join(" · "), action: mayReleaseImages(detail) && person.role !== "trainee" ? { words: t("ui.images.release"), run: () => void askReleaseImages(detail) } : undefined });
   if (detail.patient.name_is_doubtful) made.push({ code: "name", tone: "amber", icon: "info", title: detail.patient.name, text: t("page.reader.name_doubtful") });
   if (detail.replaced_by) made.push({ code: "replaced", tone: "amber", icon: "return", title: t("page.reader.replaced_title"), text: t("page.reader.replaced_text"), action: { words: t("ui.worklist.open"), run: () => hands.openSuccessor(detail.replaced_by ?? "") } });

@@ -4,6 +4,7 @@ import type { Measurement } from "../engine/engine.ts";
 import { circled } from "../engine/marks.ts";
 import { exam, fullDate, modality } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
+import { rejectedChip, rejectedLines } from "../ui/rejected.ts";
 import { type Detail, isFilm, type Prior } from "./detail.ts";
 import type { Hang, Layout } from "./read_hanging.ts";
 import { ageOf } from "./read_panes.ts";
@@ -25,7 +26,7 @@ export function showCards(images: CardHands, detail: Detail | null): void {
   if (isStack) fill(column, h("h3", {}, t("ui.read.current")), ...images.current.map((hang) => seriesCard(hang, images)), ...priorSeries(images));
   else fill(byId("current-cards"), ...images.current.map((hang) => filmCard(hang, images, detail)));
   const place = byId("prior-cards");
-  if (detail) fill(place, ...(detail.priors.length ? detail.priors.map((prior) => priorCard(prior, images, detail)) : [h("p", { class: "caption" }, t("ui.read.no_priors"))]));
+  if (detail) fill(place, ...priorCards(detail, images));
   for (const button of byId("layouts").querySelectorAll<HTMLElement>("button")) button.setAttribute("aria-pressed", String(button.dataset["layout"] === images.layout));
   const isBeside = images.panes.some((pane) => pane.hang?.isPrior);
   fill(byId("layout-note"), isBeside ? t("page.reader.hung_prior") : "");
@@ -72,12 +73,18 @@ function filmCard(hang: Hang, images: CardHands, detail: Detail | null): HTMLEle
     thumb(hang), h("span", {}, h("b", {}, view || hang.series.description || (detail ? exam(detail) : "")), h("small", {}, countWords(hang))));
 }
 
+function priorCards(detail: Detail, images: CardHands): HTMLElement[] {
+  const cards = [...detail.priors.map((prior) => priorCard(prior, images, detail)), ...detail.hidden_priors.map((one) =>
+    h("div", { class: "hidden-prior caption" }, `${fullDate(one.acquired_at)} ${modality(one.modality)} ${exam(one)}`, ...rejectedLines(one.rejections)))];
+  return cards.length ? cards : [h("p", { class: "caption" }, t("ui.read.no_priors"))];
+}
+
 function priorCard(prior: Prior, images: CardHands, detail: Detail): HTMLElement {
   const hang = images.priors.find((one) => one.studyUid === prior.study_instance_uid);
   const isOn = images.panes.some((pane) => pane.hang?.studyUid === prior.study_instance_uid);
   return h("button", { class: "card", type: "button", "aria-pressed": String(isOn), disabled: prior.kind === "ecg", onclick: () => void images.hangPrior(prior) },
     hang ? thumb(hang) : h("span", { class: "thumb" }, icon(prior.kind === "ecg" ? "sheet" : "image", 17)),
-    h("span", {}, h("b", {}, fullDate(prior.acquired_at)), h("small", {}, `${modality(prior.modality)} ${exam(prior)}`), h("small", {}, ageOf(prior.acquired_at, detail.acquired_at ?? detail.received_at))));
+    h("span", {}, h("b", {}, fullDate(prior.acquired_at)), h("small", {}, `${modality(prior.modality)} ${exam(prior)}`), h("small", {}, ageOf(prior.acquired_at, detail.acquired_at ?? detail.received_at)), rejectedChip(prior.rejections)));
 }
 
 /** The measurements of the pictures that hang, in the order they were drawn. */

@@ -5,6 +5,7 @@ import { bindImageKeys, type DisplayStudy, EcgSheet, type Engine, type Series, s
 import { date, exam, modality, moment, sexAndAge, siteName } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import type { WorklistItem } from "../ui/item.ts";
+import { rejectedLines } from "../ui/rejected.ts";
 import { words } from "../ui/toast.ts";
 import type { Detail } from "./detail.ts";
 import { errorState, skeleton } from "./states.ts";
@@ -138,11 +139,12 @@ export class ReportImages {
 
   async #showHistory(item: WorklistItem, opening: number): Promise<void> {
     const place = byId("report-history");
-    const { priors } = await server.get<Pick<Detail, "priors">>(`/api/workitems/${item.workitem_uid}`);
+    const { priors, hidden_priors: hidden } = await server.get<Pick<Detail, "priors" | "hidden_priors">>(`/api/workitems/${item.workitem_uid}`);
     if (opening !== this.#opening) return;
     const lines = priors.map((prior) => h("li", {},
       h("span", {}, `${date(prior.acquired_at)} `, h("span", { class: "type" }, modality(prior.modality)), ` ${exam(prior)}`),
-      prior.report ? h("a", { href: `/reports/${prior.report.report_uid}` }, t("ui.portal.open")) : h("span", { class: "tx3" }, t("page.images.no_report"))));
+      prior.report ? h("a", { href: `/reports/${prior.report.report_uid}` }, t("ui.portal.open")) : h("span", { class: "tx3" }, t("page.images.no_report")), ...rejectedLines(prior.rejections)));
+    lines.push(...hidden.map((one) => h("li", {}, h("span", {}, `${date(one.acquired_at)} `, h("span", { class: "type" }, modality(one.modality)), ` ${exam(one)}`), ...rejectedLines(one.rejections))));
     fill(place, ...(lines.length > 0 ? lines : [h("li", { class: "tx3" }, t("page.images.no_history", { time: moment(item.acquired_at ?? item.received_at) }))]));
   }
 }

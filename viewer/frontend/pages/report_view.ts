@@ -6,6 +6,7 @@ import { openDialog } from "../ui/dialog.ts";
 import { exam, modality, moment, sexAndAge, siteName, timeWithSeconds } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
+import { rejectedBanners } from "../ui/rejected.ts";
 import { laneChip } from "../ui/row.ts";
 import type { Delivery as Sent } from "./detail.ts";
 
@@ -32,6 +33,8 @@ export interface Report {
   n_signatures_required: number;
   sha256: string | null;
   verify_code: string | null;
+  /** The study's patient was repaired after the author signed: the document names who it was. */
+  names_other_patient: boolean;
   pdf: string | null;
   study_instance_uid: string;
   versions: { document_version: number; status: ReportStatus; signed_at: string; revision: number }[];
@@ -58,7 +61,7 @@ export function showReport(report: Report, item: WorklistItem | null): void {
   byId("report-state").hidden = true;
   byId("report-body").hidden = false;
   showHead(report, item);
-  showWarning(report);
+  showWarning(report, item);
   fill(byId("report-impression"), report.sections["impression"] || "—");
   fill(byId("report-findings"), report.sections["findings"] || "—");
   const isEcg = item?.kind === "ecg";
@@ -99,8 +102,13 @@ function showHead(report: Report, item: WorklistItem | null): void {
     me().role !== "clinician" && fact(t("page.report.site"), siteName(item.originating_site)));
 }
 
-function showWarning(report: Report): void {
+function showWarning(report: Report, item: WorklistItem | null): void {
   const banners: Child[] = [];
+  if (report.names_other_patient) {
+    banners.push(h("div", { class: "banner red", role: "alert", "data-notice": "identity" }, icon("alert"), h("b", {}, t("page.identity.report_title")),
+      h("p", {}, t("page.identity.report_text", { name: item?.patient.name || "—" }))));
+  }
+  banners.push(...rejectedBanners(item?.rejections ?? [], ""));
   if (report.status === "PRELIM") {
     banners.push(h("div", { class: "banner amber" }, icon("alert"), h("b", {}, t("ui.report.status.prelim")),
       h("p", {}, t("ui.portal.preliminary_warning"), report.preliminary_reason ? ` · ${t("ui.dialog.reason")} ${report.preliminary_reason}` : "")));

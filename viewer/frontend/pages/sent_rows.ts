@@ -5,6 +5,7 @@ import { date, duration, exam, fullDate, modality, moment, sexAndAge, time } fro
 import { type Child, h, icon } from "../ui/h.ts";
 import type { Order, Patient, WorklistItem } from "../ui/item.ts";
 import { arrivingWords, isMissing, mayReleaseImages } from "../ui/images.ts";
+import { rejectedLines } from "../ui/rejected.ts";
 import { laneChip } from "../ui/row.ts";
 import { stepTrack, type Track, trackOf } from "../ui/steptrack.ts";
 import { isPreliminary, isSigned } from "./studies.ts";
@@ -25,6 +26,11 @@ const WARN_MS = 5 * 60_000;
 
 export function needsAction(item: WorklistItem): boolean {
   return item.n_conflicts > 0 || hasSuggestion(item) || item.status === "returned_for_retake";
+}
+
+/** Nothing of it can be read any more. */
+function isAllRejected(item: WorklistItem): boolean {
+  return item.n_instances === 0 && item.rejections.length > 0;
 }
 
 export function hasSuggestion(item: WorklistItem): boolean {
@@ -51,7 +57,9 @@ export function refreshTimeLeft(element: HTMLElement): void {
 export function sentTrack(item: WorklistItem): HTMLElement {
   const made = stepTrack(toned(item));
   const words = made.querySelector(".words");
-  if (item.n_conflicts === 0 && item.status === "receiving") {
+  if (isAllRejected(item) && !isSigned(item)) {
+    words?.replaceChildren(t("page.tech.nothing_left"));
+  } else if (item.n_conflicts === 0 && item.status === "receiving") {
     words?.replaceChildren(item.waits_for ? arrivingWords(item) : t("page.tech.receiving", { n: item.n_instances }));
   } else if (item.status === "returned_for_retake") {
     words?.append("。", t("ui.retake.to_do"));
@@ -74,7 +82,7 @@ export function studyRow(item: WorklistItem, actions: RowActions): HTMLElement {
     h("td", {}, person(item.patient)),
     h("td", {}, examOf(item, item.modality, exam(item))),
     h("td", { class: "track" }, sentTrack(item)),
-    h("td", {}, ...imageState(item)),
+    h("td", {}, ...imageState(item), ...rejectedLines(item.rejections)),
     h("td", {}, orderState(item, actions)));
 }
 
@@ -117,6 +125,7 @@ function imageState(item: WorklistItem): Child[] {
   if (item.n_conflicts > 0) return [h("span", { class: "chip red" }, icon("alert", 13), t("page.tech.conflict_chip")), " ", count];
   if (item.late_images_at) return [h("span", { class: "chip amber" }, t("page.tech.late", { time: moment(item.late_images_at) })), " ", count];
   if (isMissing(item)) return [h("span", { class: "chip amber" }, icon("alert", 13), t("ui.images.missing_short", { missing: item.n_missing ?? 0 })), " ", count];
+  if (isAllRejected(item)) return [h("span", { class: "chip amber" }, icon("eye", 13), t("page.tech.all_hidden"))];
   if (item.input_readiness === "READY") return [h("span", { class: "pair tx2" }, icon("check", 14), t("page.tech.complete", { n: count }))];
   return [h("span", { class: "pair amber" }, icon("download", 14), count)];
 }

@@ -2,6 +2,7 @@
 import { t } from "../i18n.ts";
 import { ApiError, server } from "../server.ts";
 import { actionWords } from "../ui/deliverytrack.ts";
+import { openDialog } from "../ui/dialog.ts";
 import { moment } from "../ui/format.ts";
 import { byId, fill, h, icon } from "../ui/h.ts";
 import { me, type WorklistItem } from "../ui/item.ts";
@@ -18,7 +19,7 @@ export class SignOff {
   constructor(private readonly changed: () => void) {
     byId("signoff").addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.acknowledge();
+      void this.#ask();
     });
     document.addEventListener("visibilitychange", () => this.#countToOpened());
     addEventListener("keydown", (event) => {
@@ -50,6 +51,8 @@ export class SignOff {
     const words = isAcknowledged && delivery.acknowledged_at
       ? [h("b", { class: "pair green" }, icon("check"), t("ui.portal.acknowledged", { name: delivery.acknowledged_by ?? "", time: moment(delivery.acknowledged_at) })),
         h("p", { class: "caption" }, delivery.action_taken ? `${t("ui.portal.action")} ${actionWords(delivery.action_taken)}` : t("page.signoff.seen"))]
+      : report.names_other_patient
+        ? [h("b", { class: "pair red" }, icon("alert"), t("page.identity.report_title")), h("p", { class: "caption" }, t("page.identity.acknowledge_text"))]
       : isPreliminary
         ? [h("b", {}, t("page.signoff.preliminary")), h("p", { class: "caption" }, t("page.signoff.preliminary_note"))]
         : [h("b", {}, t("ui.portal.acknowledge_head")), h("p", { class: "caption" }, t("ui.portal.acknowledge_note"))];
@@ -66,6 +69,20 @@ export class SignOff {
       this.#told.add(key);
       server.post(`/api/reports/${report.report_uid}/opened`).catch(() => this.#told.delete(key));
     }, OPENED_AFTER_MS);
+  }
+
+  /** Of a report that names somebody else a slip is no receipt: it is said once more, and the way back has the focus. */
+  async #ask(): Promise<void> {
+    const report = this.#report;
+    if (report?.names_other_patient) {
+      const dialog = openDialog({
+        title: t("page.identity.report_title"), icon: "alert", size: "narrow", consequence: t("page.identity.acknowledge_text"),
+        primary: { words: t("page.identity.acknowledge_anyway"), isDanger: true, run: () => undefined },
+      });
+      dialog.element.querySelector<HTMLElement>("footer .btn:not(.danger)")?.focus();
+      if (!(await dialog.done) || this.#report?.report_uid !== report.report_uid) return;
+    }
+    await this.acknowledge();
   }
 
   async acknowledge(): Promise<void> {

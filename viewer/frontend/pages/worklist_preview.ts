@@ -7,6 +7,7 @@ import { date, exam, modality, moment, sexAndAge, siteName, time } from "../ui/f
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { arrivingWords } from "../ui/images.ts";
 import { type Me, SIGNED, type WorklistItem } from "../ui/item.ts";
+import { rejectedBanners, rejectedLines } from "../ui/rejected.ts";
 import { isBarred, laneChip } from "../ui/row.ts";
 import { words } from "../ui/toast.ts";
 import type { Delivery, Detail, Prior, StudySeries } from "./detail.ts";
@@ -105,6 +106,7 @@ function notices(item: WorklistItem & { conflicts?: Detail["conflicts"] }): Chil
     made.push(h("div", { class: "banner red note" }, icon("alert"), h("p", {}, h("b", {}, t("ui.worklist.conflict")), " ", reasons.join(" · ") || t("ui.worklist.preview.conflict"))));
   }
   if (item.late_images_at) made.push(h("div", { class: "banner red note" }, icon("alert"), h("p", {}, h("b", {}, t("page.reader.late_title")), ` ${moment(item.late_images_at)}`)));
+  made.push(...rejectedBanners(item.rejections, "note"));
   if (item.patient.name_is_doubtful) made.push(h("div", { class: "banner amber note" }, icon("info"), h("p", {}, t("page.reader.name_doubtful"))));
   if (item.input_readiness !== "READY") made.push(h("div", { class: "banner amber note" }, icon("download"), h("p", {}, arrivingWords(item))));
   return made;
@@ -175,13 +177,16 @@ export function deliveryMoment(one: Delivery): string {
 }
 
 function priors(detail: Detail): HTMLElement {
-  if (detail.priors.length === 0) return section(t("ui.worklist.preview.priors"), h("p", { class: "tx3" }, t("ui.worklist.preview.no_priors")));
-  return section(t("ui.worklist.preview.priors"), ...detail.priors.map(priorLine));
+  const hidden = detail.hidden_priors.map((one) => h("div", { class: "prior-line" },
+    h("div", { class: "line" }, h("span", { class: "type" }, modality(one.modality)), h("span", {}, exam(one)), h("span", { class: "tx2" }, date(one.acquired_at))), ...rejectedLines(one.rejections)));
+  if (detail.priors.length + hidden.length === 0) return section(t("ui.worklist.preview.priors"), h("p", { class: "tx3" }, t("ui.worklist.preview.no_priors")));
+  return section(t("ui.worklist.preview.priors"), ...detail.priors.map(priorLine), ...hidden);
 }
 
 function priorLine(prior: Prior): HTMLElement {
   return h("div", { class: "prior-line" },
     h("div", { class: "line" }, h("span", { class: "type" }, modality(prior.modality)), h("span", {}, exam(prior)), h("span", { class: "tx2" }, date(prior.acquired_at)), h("span", { class: "caption grow num" }, prior.report?.author ?? "")),
+    ...rejectedLines(prior.rejections),
     h("p", { class: "tx2 quote" }, prior.report?.sections["impression"] ?? t("page.reader.prior_unreported")));
 }
 

@@ -1,4 +1,5 @@
 /** What GET /api/worklist, /api/workitems and the event stream hand over (interfaces: HTTP). */
+import type { Rejection } from "./rejected.ts";
 
 export type Lane = "critical" | "stroke" | "chest_pain" | "emergency" | "routine";
 export const LANES: readonly Lane[] = ["critical", "stroke", "chest_pain", "emergency", "routine"];
@@ -94,6 +95,8 @@ export interface WorklistItem {
   ended_at: string | null;
   late_images_at: string | null;
   n_conflicts: number;
+  /** Images of it that rejection notes hide. */
+  rejections: Rejection[];
   n_priors: number;
   order: Order;
 }

@@ -5,6 +5,7 @@ import { exam, modality, sexAndAge, siteName, time } from "./format.ts";
 import { type Child, h, icon } from "./h.ts";
 import { arrivingShort } from "./images.ts";
 import { LANE_ICONS, LANE_TONES, type Lane, type Me, SIGNED, type WorklistItem } from "./item.ts";
+import { rejectedChip } from "./rejected.ts";
 
 /** Whether this person may take it: not the author's own verification, not held by another. */
 export function isBarred(item: WorklistItem, person: Me): boolean {
@@ -48,6 +49,7 @@ export function triageWords(item: WorklistItem): Child[] {
   const notes: Child[] = [];
   if (item.n_conflicts > 0) notes.push(h("span", { class: "chip red" }, icon("alert", 13), t("ui.worklist.conflict")));
   if (item.late_images_at) notes.push(h("span", { class: "chip red" }, t("ui.worklist.late_images")));
+  if (item.rejections.length > 0) notes.push(rejectedChip(item.rejections));
   if (item.step === "verification") notes.push(h("span", { class: "chip accent" }, t("ui.step.word.verification")));
   if (item.step === "addendum") notes.push(h("span", { class: "chip accent" }, t("ui.step.word.addendum")));
   if (item.order.made_from_object) notes.push(h("span", { class: "chip outline" }, t("ui.worklist.column.no_order")));
