@@ -41,6 +41,19 @@ class SpooledDimse(DIMSEServiceProvider):
         """Whether a message has begun and not ended."""
         return bool(self._command) or self._message is not None
 
+    @property
+    def awaits_identifier(self) -> bool:
+        """Whether a data set has been announced, not of a C-STORE, and nothing of it has come."""
+        message = self._message
+        return message is not None and self._sink is None and not message.data_set.tell()  # type: ignore[union-attr]
+
+    def receive_nothing(self) -> None:
+        """The data set that was announced is an empty one."""
+        try:
+            self._end()
+        except Exception:
+            self.dul.event_queue.put("Evt19")
+
     def drop(self) -> None:
         """Forget a half received message."""
         if self._sink is not None:

@@ -56,6 +56,8 @@ _PDU_HEADER_BYTES = 6
 _P_DATA = 0x04
 # PS3.8 9.3.2-9.3.8. An A-ASSOCIATE carries up to 128 contexts with some dozens of syntaxes each.
 _MAX_PDU_BYTES = {0x01: 1 << 20, 0x02: 1 << 20, 0x03: 64, 0x05: 64, 0x06: 64, 0x07: 64}
+# pynetdicom announces an empty data set and sends none: such a request is answered too, when none has come by then.
+EMPTY_AFTER_S = 5.0
 _CLOSING_WAIT_S = 1.0  # how long the peer may take to close after our last PDU, before we do
 
 
@@ -114,8 +116,8 @@ class DirectDul(DULServiceProvider):
             self._run_events()
 
     def send_data(self, pdu: bytes) -> None:
-        """Send a whole P-DATA-TF PDU now: action DT-1 of the state machine, which stays in Sta6."""
-        if self._is_flowing():
+        """Send a whole P-DATA-TF PDU now: DT-1, or AR-7 for who has asked to release before it was answered."""
+        if self._is_flowing() or (self.state_machine.current_state == "Sta8" and not self._kill_thread):
             self.socket.send(pdu)
             self._run_events()
 
@@ -131,6 +133,9 @@ class DirectDul(DULServiceProvider):
             elif self.socket.wait(timeout_s):
                 self._read_pdu_data()
                 while self.assoc.dimse.receiving and self._is_flowing():
+                    if self.assoc.dimse.awaits_identifier and not self.socket.wait(EMPTY_AFTER_S):
+                        self.assoc.dimse.receive_nothing()
+                        break
                     self._read_pdu_data()  # the rest of a message that has begun: no turn of the reactor for each
                 self._idle_timer.restart()
             self._run_events()
