@@ -147,17 +147,12 @@ def _is_told(exchange: Exchange, result: CommitmentResult, ae_title: str) -> boo
 
 
 def _answer(exchange: Exchange, message_id: int) -> int | None:
-    """The status of the peer's answer; None: none came. Requests that come meanwhile are served afterwards."""
-    until_s, others = time.monotonic() + ANSWER_WITHIN_S, []
-    status: int | None = None
-    while status is None and (left_s := until_s - time.monotonic()) > 0 and _stands(exchange):
-        found = exchange.wait_message(min(left_s, 0.25))
+    """The status of the peer's answer; None: none came."""
+    until_s = time.monotonic() + ANSWER_WITHIN_S
+    while (left_s := until_s - time.monotonic()) > 0 and _stands(exchange):
+        found = exchange.wait_answer(min(left_s, 0.25))
         if found is None:
             continue
         if isinstance(found[1], N_EVENT_REPORT) and found[1].MessageIDBeingRespondedTo == message_id:
-            status = int(found[1].Status or SUCCESS)
-        else:
-            others.append(found)
-    for found in others:
-        exchange.assoc.dimse.msg_queue.put(found)
-    return status
+            return int(found[1].Status or SUCCESS)
+    return None

@@ -111,7 +111,7 @@ def _answer(exchange: Exchange, message_id: int) -> str:
     deadline_s = time.monotonic() + ANSWER_WITHIN_S
     has_cancelled = False
     while (left_s := deadline_s - time.monotonic()) > 0:
-        found = exchange.wait_message(min(left_s, _LOOK_EVERY_S))
+        found = exchange.wait_answer(min(left_s, _LOOK_EVERY_S))
         if found is not None and found[1].MessageIDBeingRespondedTo == message_id:
             status = int(found[1].Status)
             return "accepted" if status == 0 else "warning" if status in WARNINGS else "refused"

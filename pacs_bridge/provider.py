@@ -105,7 +105,7 @@ class Exchange:
             response.AffectedSOPInstanceUID = self.sop_instance_uid
         for keyword, value in fields.items():
             setattr(response, keyword, value)
-        if dataset is not None:
+        if dataset:  # an empty one is none: whoever is told of it would wait for its first byte
             syntax = UID(self.context.transfer_syntax[0])
             data = encode(dataset, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
             if data is None:
@@ -119,20 +119,29 @@ class Exchange:
         self.assoc.look()
         return self.request.MessageID in self.assoc.dimse.cancel_req or not self.assoc.is_alive_now
 
-    def wait_message(self, timeout_s: float) -> tuple[int, Any] | None:
-        """The next message of this association within ``timeout_s``, (context id, primitive); None: none came.
+    def wait_answer(self, timeout_s: float) -> tuple[int, Any] | None:
+        """The next response of this association within ``timeout_s``, (context id, primitive); None: none came.
 
-        For the answers to our own requests on the peer's association (C-GET, N-EVENT-REPORT).
+        For the answers to our own requests on the peer's association (C-GET, N-EVENT-REPORT). Requests that come
+        meanwhile wait in their order: each has its own answer afterwards.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            context_id, message = self.assoc.dimse.get_msg(block=False)
-            if message is not None:
-                return context_id or 0, message
+            if (found := self._take_answer()) is not None:
+                return found
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 or not self.assoc.is_alive_now:
                 return None
             self.assoc.dul.pump(min(left_s, 0.25))
+
+    def _take_answer(self) -> tuple[int, Any] | None:
+        waiting = self.assoc.dimse.msg_queue
+        with waiting.mutex:
+            for found in waiting.queue:
+                if getattr(found[1], "MessageIDBeingRespondedTo", None) is not None:
+                    waiting.queue.remove(found)
+                    return found[0] or 0, found[1]
+        return None
 
 
 class Provider(ABC):
