@@ -22,7 +22,7 @@ from pacs_bridge.records import Problem
 
 UNICODE = "ISO_IR 192"
 MODIFIED_AT = "AttributeModificationDateTime"  # among the corrections: when, not what
-SYSTEM, REASON = b"TELEREAD", b"CORRECT"
+SYSTEM, REASON = "TELEREAD", "CORRECT"
 _CHARACTER_SET, _ORIGINAL_ATTRIBUTES, _PIXELS_FROM = 0x00080005, 0x04000561, 0x7FE00000
 _MODIFIED_ATTRIBUTES, _MODIFIED_AT, _MODIFYING_SYSTEM = 0x04000550, 0x04000562, 0x04000563
 _SOURCE, _REASON = 0x04000564, 0x04000565
@@ -179,9 +179,9 @@ def _modification(previous: bytes, moment: bytes, encoding: Encoding) -> bytes:
     return _item(
         _sequence(_MODIFIED_ATTRIBUTES, _item(previous, encoding), encoding)
         + _element(_MODIFIED_AT, moment, encoding)
-        + _element(_MODIFYING_SYSTEM, SYSTEM, encoding)
+        + _element(_MODIFYING_SYSTEM, SYSTEM.encode(), encoding)
         + _element(_SOURCE, b"", encoding)
-        + _element(_REASON, REASON, encoding),
+        + _element(_REASON, REASON.encode(), encoding),
         encoding,
     )
 

@@ -18,7 +18,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keywo
 from pydicom.dataelem import RawDataElement
 
 from pacs_bridge import character_set
-from pacs_bridge.corrections import MODIFIED_AT
+from pacs_bridge.corrections import MODIFIED_AT, REASON, SYSTEM
 
 BULK_MARK = "@bulk/"
 METADATA_FILE = "metadata-1.json"  # beside an instance's derived data; another number when the conversion changes
@@ -29,6 +29,7 @@ _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 _ONE_TEXT = frozenset(("ST", "LT", "UT", "UR"))
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
+_ORIGINAL_ATTRIBUTES = "04000561"
 _EXACT_INTEGER = 1 << 53  # beyond it a JSON reader may round
 _MOST_DEPTH = 32
 Element = dict[str, Any]
@@ -56,14 +57,29 @@ def instance_json(path: Path, *, fallback_character_set: str = "GB18030") -> str
 
 
 def corrected_json(text: str, corrections: Mapping[str, str]) -> str:
-    """The same with some attributes replaced: keyword to value; empty values stay empty."""
+    """The same with some attributes replaced: keyword to value; empty values stay empty.
+
+    What they were stands in the Original Attributes Sequence, as in the copy (``corrections.write_corrected``).
+    """
     if not corrections:
         return text
     found = json.loads(text)
+    previous: dict[str, Element] = {}
     for keyword, value in corrections.items():
         tag = tag_for_keyword(keyword)
-        if tag is not None and keyword != MODIFIED_AT:
-            found[f"{tag:08X}"] = element(dictionary_VR(tag), value)
+        if tag is None or keyword == MODIFIED_AT:
+            continue
+        name = f"{tag:08X}"
+        if name in found:
+            previous[name] = found[name]
+        found[name] = element(dictionary_VR(tag), value)
+    history = found.get(_ORIGINAL_ATTRIBUTES, {}).get("Value", [])
+    item = {
+        "04000550": {"vr": "SQ", "Value": [dict(sorted(previous.items()))]},
+        "04000562": element("DT", corrections.get(MODIFIED_AT, "")), "04000563": element("LO", SYSTEM),
+        "04000564": {"vr": "LO"}, "04000565": element("CS", REASON),
+    }  # fmt: skip
+    found[_ORIGINAL_ATTRIBUTES] = {"vr": "SQ", "Value": [*history, item]}
     return json.dumps(dict(sorted(found.items())), ensure_ascii=False, separators=(",", ":"))
 
 

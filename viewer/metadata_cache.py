@@ -18,7 +18,7 @@ from blake3 import blake3
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.dicom_json import BULK_MARK, METADATA_FILE, corrected_json, instance_json
 
-MAKER = "teleread-metadata/1"
+MAKER = "teleread-metadata/2"
 GZIP_LEVEL = 5  # series metadata shrink to a twentieth
 _KEPT = 6  # files of one series: it has as many addresses as the server has names
 _MARKED = f'"BulkDataURI":"{BULK_MARK}'

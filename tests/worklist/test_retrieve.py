@@ -1,5 +1,6 @@
 """C-MOVE and C-GET against DCMTK: what leaves, where to, in which syntax, and what is said when it does not."""
 
+import json
 import re
 import subprocess
 import time
@@ -9,18 +10,24 @@ from typing import Any
 
 import pydicom
 import pytest
-from sqlalchemy import select, update
+from pydicom.dataset import Dataset
+from sqlalchemy import select, true, update
 
 from pacs_bridge.listener import Listener
+from reports import store as report_store
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.instances import new_instance, write_instance
 from tests.peers.listening import allow, listening, receive_all
 from tests.peers.product import takes_connections, until
 from tests.peers.township import Township, township
+from viewer.metadata_cache import Described, MetadataCache
+from worklist import repair_service
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
-from worklist.tables import Instance
+from worklist.outgoing import outgoing
+from worklist.repair_service import Doing
+from worklist.tables import Instance, Patient, Study
 
 STUDY_ROOT, PATIENT_ROOT = "-S", "-P"
 
@@ -102,6 +109,40 @@ def test_a_study_arrives_byte_for_byte(
     with county.roof.db.read() as session:
         row = session.scalars(select(AuditEvent).where(AuditEvent.act == f"study.{retrieve}")).one()
     assert (row.actor, row.object_uid, row.result, row.details["sent"]) == ("QS_CT", study, "ok", 3)
+
+
+def test_a_corrected_study_says_the_same_as_copy_and_as_metadata(
+    county: Township, listener: Listener, tmp_path: Path
+) -> None:
+    """DCMTK reads the copy that C-MOVE brought; DICOMweb's JSON holds the same identity and the same history."""
+    earlier = Dataset()
+    earlier.ModifiedAttributesSequence = [Dataset()]
+    earlier.ModifiedAttributesSequence[0].PatientID = "before"
+    earlier.AttributeModificationDateTime, earlier.ModifyingSystem = "20200101", "HIS"
+    study, sent = sent_study(
+        tmp_path / "sent", 1, PatientName="=钱守义", PatientID="1", SpecificCharacterSet="GB18030",
+        OriginalAttributesSequence=[earlier],
+    )  # fmt: skip
+    _, others = sent_study(tmp_path / "other", 1, PatientName="=王芳", PatientID="2")
+    receive_all(county, [*sent, *others])
+    doing = Doing(county.actor("admin"), "选错", county.roof.settings.zone, report_store.signed_statuses, county.clock())
+    with county.roof.db.write() as session:
+        right = session.scalars(select(Patient.id).where(Patient.patient_id == "2")).one()
+        repair_service.move(session, doing, session.scalars(select(Study).where(Study.study_instance_uid == study)).one(), right)
+    with dcmtk.storescp(tmp_path / "got", "QS_WS") as peer:
+        allow(county, "QS_WS", port=peer.port)
+        result = movescu(listener.port, "QS_WS", "QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}")
+    assert final(result) == "0000"
+    (copy,) = (tmp_path / "got").iterdir()
+    said = json.loads(dcmtk.run("dcm2json", "-q", str(copy)).stdout)
+    with county.roof.db.read() as session:
+        (row,) = outgoing(session, true(), study=study)
+    ours = json.loads(MetadataCache(county.roof.blobs).described(Described(row.blob_key, "", row.corrections)))
+    assert ours["04000561"] == said["04000561"] and len(said["04000561"]["Value"]) == 2
+    was = said["04000561"]["Value"][1]["04000550"]["Value"][0]
+    assert (was["00100020"]["Value"], was["00100010"]["Value"]) == (["1"], [{"Ideographic": "钱守义"}])
+    patient_and_study = {tag: one for tag, one in said.items() if tag < "0018"}
+    assert {tag: ours[tag] for tag in patient_and_study} == patient_and_study
 
 
 @pytest.mark.parametrize("root", [STUDY_ROOT, PATIENT_ROOT])
