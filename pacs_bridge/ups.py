@@ -16,6 +16,7 @@ PUSH, WATCH, PULL, EVENT, QUERY = (f"1.2.840.10008.5.1.4.34.6.{number}" for numb
 GLOBAL, FILTERED = "1.2.840.10008.5.1.4.34.5", "1.2.840.10008.5.1.4.34.5.1"
 CHANGE_STATE, REQUEST_CANCEL, SUBSCRIBE, UNSUBSCRIBE, SUSPEND = range(1, 6)
 STATE_REPORT, CANCEL_REQUESTED, PROGRESS_REPORT, SCP_STATUS_CHANGE, ASSIGNED = range(1, 6)
+RESTARTED, GOING_DOWN = "RESTARTED", "GOING DOWN"  # SCP Status (0074,1242)
 
 # CC.2.1.4, CC.2.2.4, CC.2.3.4, CC.2.5.4, CC.2.6.4; 01xx: PS3.7 Annex C.
 SUCCESS, NOT_SUPPORTED, CREATED_MODIFIED = 0x0000, 0x0001, 0xB300
@@ -363,3 +364,13 @@ def progress_report(attributes: Mapping[str, Any]) -> Attributes:
     """Event information of a UPS Progress Report."""
     name = tag("ProcedureStepProgressInformationSequence")
     return {name: attributes.get(name, {"vr": "SQ"})}
+
+
+def status_report(status: str) -> Attributes:
+    """Event information of SCP Status Change. Steps and subscriptions are rows: a restart is a warm one, always."""
+    found: Attributes = {}
+    put(found, "SCPStatus", status)
+    if status == RESTARTED:
+        put(found, "SubscriptionListStatus", "WARM START")
+        put(found, "UnifiedProcedureStepListStatus", "WARM START")
+    return found

@@ -1,15 +1,19 @@
 """Procedure steps joined: what the listener asks, and what the worker tells to those who subscribed. [app]"""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Thread
 from typing import TypeVar
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from pacs_bridge import ups
 from pacs_bridge.ports import Peer
+from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts
 from pacs_bridge.scu_ups import Event, tell_events
 from pacs_bridge.ups import Attributes, UpsRefused
 from pacs_bridge.ups_scp import UpsProvider
@@ -29,6 +33,10 @@ EVENTS_PER_ASSOCIATION = 100
 KEEP_TOLD, KEEP_WAITING = timedelta(days=7), timedelta(days=30)
 FOLLOW_S, FORGET_S = 0.3, 3600.0
 NO_ADDRESS = "no_address"
+FAREWELL_S = 2.5  # the supervisor waits 8 s for everything
+FAREWELL_TIMEOUTS = Timeouts(connect_s=1.0, negotiation_s=1.0, response_s=1.0)
+
+log = logging.getLogger("teleread.ups")
 
 T = TypeVar("T")
 
@@ -148,18 +156,57 @@ def tell(roof: Roof, job: Job) -> None:
             raise Retry(outcome, roof.now() + wait)
 
 
+def say_restarted(roof: Roof) -> None:
+    """The worker starts: whoever subscribed to everything is told, devices by an outbox job that is not lost."""
+    _say(roof, ups.RESTARTED)
+
+
+def say_going_down(roof: Roof) -> None:
+    """The worker stops in order: told to devices at once, all together for FAREWELL_S; WebSockets look for it."""
+    saying = [
+        Thread(target=_tell_once, args=(roof, title), name="ups-farewell", daemon=True)
+        for title in _say(roof, ups.GOING_DOWN)
+    ]
+    for thread in saying:
+        thread.start()
+    until_s = time.monotonic() + FAREWELL_S
+    for thread in saying:
+        thread.join(max(0.0, until_s - time.monotonic()))
+
+
+def _say(roof: Roof, status: str) -> list[str]:
+    try:
+        with roof.db.write() as session:
+            return ups_events.change_status(session, status, roof.now())
+    except SQLAlchemyError as error:  # nothing else waits for this
+        log.warning("SCP status not told: %s", type(error).__name__)
+        return []
+
+
+def _tell_once(roof: Roof, title: str) -> None:
+    try:
+        told, _ = _told(roof, title, _waiting(roof, title), FAREWELL_TIMEOUTS)
+        with roof.db.write() as session:
+            ups_events.note_told(session, told, roof.now())
+    except SQLAlchemyError as error:
+        log.warning("SCP status not noted: %s", type(error).__name__)
+
+
 def _waiting(roof: Roof, title: str) -> list[Event]:
     with roof.db.read() as session:
         rows: list[UpsEvent] = ups_events.waiting(session, title, 0, EVENTS_PER_ASSOCIATION)
         return [Event(row.id, row.workitem_uid, row.event_type, row.information) for row in rows]
 
 
-def _told(roof: Roof, title: str, events: list[Event]) -> tuple[list[int], str]:
+def _told(
+    roof: Roof, title: str, events: list[Event], timeouts: Timeouts = DEFAULT_TIMEOUTS
+) -> tuple[list[int], str]:
     with roof.db.read() as session:
         device = device_to_send_to(session, title)
         if device is None or not device.host or device.port is None:
             return [], NO_ADDRESS
         host, port, term = device.host, device.port, device.character_set
     return tell_events(
-        events, host, port, called_ae=title, calling_ae=roof.settings.ae_title, term=term, spell=name_pinyin
-    )
+        events, host, port, called_ae=title, calling_ae=roof.settings.ae_title, term=term, spell=name_pinyin,
+        timeouts=timeouts,
+    )  # fmt: skip

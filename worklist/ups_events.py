@@ -17,18 +17,22 @@ from pacs_bridge.ups import (
     ASSIGNED,
     FILTERED,
     GLOBAL,
+    RESTARTED,
+    SCP_STATUS_CHANGE,
     STATE_REPORT,
     Attributes,
     assigned_report,
     items,
     state_report,
+    status_report,
 )
 from pacs_bridge.ups_match import matches
 from worklist import ups_store
+from worklist.account_tables import Account
 from worklist.base import outbox
 from worklist.base.audit import WorkflowEvent
 from worklist.base.db import insert_once
-from worklist.tables import Study, Workitem
+from worklist.tables import Device, Study, Workitem
 from worklist.ups_asker import subscriber_sees
 from worklist.ups_store import Place
 from worklist.ups_tables import UpsCursor, UpsEvent, UpsSubscription, UpsTold
@@ -234,6 +238,39 @@ def initial(
         session.flush()
     if steps:
         promise(session, subscription, now)
+
+
+def change_status(session: Session, status: str, now: datetime) -> list[str]:
+    """Tell those who subscribed to everything that we start or stop (CC.2.4.3); the devices among them.
+
+    What was said of us before and has not arrived is not so any more. That we stop is said while we do, and is no
+    promise: nobody is left to keep it.
+    """
+    rows = session.scalars(select(UpsSubscription).where(UpsSubscription.scope.in_(WELL_KNOWN))).all()
+    everyone = {row.ae_title: row for row in rows if _is_enabled(session, row)}
+    if not everyone:
+        return []
+    session.execute(
+        delete(UpsEvent).where(UpsEvent.event_type == SCP_STATUS_CHANGE, UpsEvent.told_at.is_(None))
+    )
+    for title in everyone:
+        session.add(UpsEvent(
+            ae_title=title, workitem_uid=GLOBAL, event_type=SCP_STATUS_CHANGE, information=status_report(status),
+            made_at=now,
+        ))  # fmt: skip
+    session.flush()
+    if status == RESTARTED:
+        for row in everyone.values():
+            promise(session, row, now)
+    return [title for title, row in everyone.items() if row.device_id is not None]
+
+
+def _is_enabled(session: Session, row: UpsSubscription) -> bool:
+    if row.device_id is not None:
+        device = session.get(Device, row.device_id)
+        return device is not None and device.enabled
+    account = session.get(Account, row.account_id) if row.account_id is not None else None
+    return account is not None and account.enabled
 
 
 def waiting(session: Session, ae_title: str, after: int, most: int) -> list[UpsEvent]:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pacs_bridge.ups import PUSH
+from pacs_bridge.ups import GOING_DOWN, PUSH
 from worklist import ups_events, ups_subscriptions
 from worklist.access import Act, Actor, Refused, may
 from worklist.base.db import Database
@@ -31,6 +31,7 @@ HOLD_S = 5.0  # how long a connection must stand after an event for it to have a
 CHECK_LOGIN_S = 15.0
 SEND_TIMEOUT_S = 30.0
 MAX_SOCKETS = 200
+FAREWELL_S = 1.5  # the worker stops at the same signal, and writes the last event
 IN_ORDER = (1000, 1001)  # RFC 6455 7.4.1
 POLICY, REPLACED, TRY_AGAIN = 1008, 4000, 1013
 
@@ -65,7 +66,10 @@ class SubscriberSockets:
                 del self._open[title]
 
     async def close(self) -> None:
-        """The server stops: all sockets end."""
+        """The server stops: all sockets end, once those who subscribed to everything heard that we go down."""
+        until_s = time.monotonic() + FAREWELL_S
+        while time.monotonic() < until_s and not all(socket.has_heard_of_end for socket in self._open.values()):
+            await asyncio.sleep(0.05)
         for socket in list(self._open.values()):
             socket.end(1001)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -110,6 +114,7 @@ class _Socket:
         self._sockets, self._title, self._headers, self._send = sockets, title, headers, send
         self._sent: list[tuple[float, int]] = []
         self._last_id = 0
+        self.has_heard_of_end = False
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end(self, code: int) -> None:
@@ -146,6 +151,7 @@ class _Socket:
                 await asyncio.wait_for(self._send({"type": "websocket.send", "text": text}), SEND_TIMEOUT_S)
                 self._sent.append((time.monotonic(), number))
                 self._last_id = number
+                self.has_heard_of_end = GOING_DOWN in text
             await self._settle(everything=False)
             if time.monotonic() - checked_s > CHECK_LOGIN_S:
                 checked_s = time.monotonic()

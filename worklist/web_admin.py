@@ -45,6 +45,9 @@ SITE = {
     "return_character_set": Field(str, False, choices={"ISO_IR 192", "GB18030"}),
 }  # fmt: skip
 NEW_SITE = SITE | {"code": Field(str, max_len=32), "name_zh": Field(str, max_len=128, min_len=1)}
+# Kinds of work that fail because another system does not listen; an administrator can have it tried at once.
+WORD_TO_PEERS = ("ups_event", "commitment")
+
 
 @admin.get("/admin")
 @route_needs(Act.ADMIN_SETTINGS, summary="Administration")
@@ -131,14 +134,15 @@ def echo_site(code: str) -> dict[str, Any]:
 
 
 @admin.get("/api/admin/jobs")
-@route_needs(Act.ADMIN_QUEUE, summary="Work that was given up", touches=False)
+@route_needs(Act.ADMIN_QUEUE, summary="Work that was given up, and word to peers that has not arrived", touches=False)
 def dead_jobs() -> dict[str, Any]:
+    """``due_at``: when a job without ``dead_at`` is tried again."""
     with read() as session:
         return {
             "jobs": [
                 {"job_id": row.id, "kind": row.kind, "key": row.key, "n_attempts": row.n_attempts,
-                 "last_error": row.last_error, "dead_at": _text(row.dead_at)}
-                for row in outbox.dead_letters(session)
+                 "last_error": row.last_error, "dead_at": _text(row.dead_at), "due_at": _text(row.due_at)}
+                for row in [*outbox.dead_letters(session), *outbox.retrying(session, WORD_TO_PEERS)]
             ]
         }  # fmt: skip
 

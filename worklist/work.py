@@ -27,7 +27,7 @@ from worklist.ready import tell_ready
 from worklist.retry import GiveUp, Retry, code_of, next_attempt
 from worklist.roof import Roof
 from worklist.tables import Instance, Order, Patient, Series, Site, Study
-from worklist.ups import ups_handlers
+from worklist.ups import say_going_down, say_restarted, ups_handlers
 from worklist.worker import Tick, Worker
 
 # The peer says never: sending the same again changes nothing (PS3.4 B.2.3; research: reports.md section 6).
@@ -173,7 +173,7 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
         roof.db,
         {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
          "commitment": partial(commitment_work.tell, roof), **archive, **steps},
-        roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6,
+        roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6, farewell=partial(say_going_down, roof),
         limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "archive": COPIES_AT_ONCE,
                 **dict.fromkeys(steps, 2)},
     )  # fmt: skip
@@ -183,6 +183,7 @@ def work(roof: Roof, stop: threading.Event) -> None:
     """Work until told to stop."""
     pool = DerivePool(max_frame_bytes=roof.settings.max_frame_bytes_number)
     worker = make_worker(roof, pool)
+    say_restarted(roof)
     tell_ready()
     try:
         worker.run(stop)

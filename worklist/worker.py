@@ -67,6 +67,7 @@ class Worker:
     lease_s: float = 30.0
     max_run_s: float = 900.0
     owner: str = field(default_factory=new_owner)
+    farewell: Callable[[], object] = lambda: None  # done first when told to stop, while what runs ends; raises nothing
 
     def __post_init__(self) -> None:
         self._running: dict[str, _Running] = {}  # by lease owner: one name per thread
@@ -91,7 +92,9 @@ class Worker:
                 _log_failure("worker_loop", None, error)
                 pause_s = PAUSE_AFTER_ERROR_S
             self._wake.wait(pause_s)
-        self._drain(grace_s)
+        until_s = time.monotonic() + grace_s
+        self.farewell()
+        self._drain(max(0.0, until_s - time.monotonic()))
 
     def run_due(self) -> int:
         """Do everything due now in this thread and return how many jobs ran. For tests, ``demo`` and ``import``."""

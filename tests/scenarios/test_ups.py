@@ -1,6 +1,8 @@
-"""UPS on the running product: events over WebSocket without loss, fifty claims by DIMSE and HTTP at once."""
+"""UPS on the running product: events over WebSocket without loss, fifty claims at once, its stop and start told."""
 
 import json
+import os
+import signal
 import time
 import urllib.error
 from collections.abc import Callable
@@ -19,6 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from pacs_bridge import ups
+from tests.peers.dcmjs import script
+from tests.peers.dcmtk import free_port
 from tests.peers.instances import write_instance
 from tests.peers.product import PASSWORD, Api, ApiError, Product, until
 
@@ -187,3 +191,41 @@ def test_fifty_claims_by_dimse_and_http_give_one_success(product: Product, tmp_p
         outcomes = [future.result() for future in futures]
     assert outcomes.count(0) + outcomes.count(200) == 1
     assert set(outcomes) <= {0, 200, 409, ups.ALREADY_IN_PROGRESS}
+
+
+def test_the_product_says_that_it_goes_down_and_that_it_is_back(product: Product) -> None:
+    until(lambda: "work" in product.children() and "worker ready" in product.log(), 20, "the worker")
+    port = free_port()
+    admin, reader = product.api("admin"), product.api("radiologist")
+    trust = {"services": ["echo", "ups"], "exception_reason": "no TLS there", "host": "127.0.0.1", "port": port}
+    admin.call("PATCH", "/api/admin/devices/QS_CT", trust)
+    entity = AE(ae_title="QS_CT")
+    entity.add_requested_context(ups.WATCH)
+    association = entity.associate("127.0.0.1", product.dicom_port, ae_title="TELEREAD")
+    information = Dataset()
+    information.ReceivingAE, information.DeletionLock = "QS_CT", "FALSE"
+    status, _ = association.send_n_action(
+        information, ups.SUBSCRIBE, UID(ups.PUSH), UID(ups.GLOBAL), meta_uid=UID(ups.WATCH)
+    )
+    association.release()
+    assert status.Status == 0
+    call(reader, "POST", f"{EVERYTHING}/READER_2")
+    heard = Heard(listen(product, "READER_2"))
+    with script("ups.js", "hear", port=port) as peer:
+        peer.wait("listening")
+        os.kill(product.children()["work"], signal.SIGTERM)  # the supervisor starts it again
+        heard.until(lambda event: ups.text(event, "SCPStatus") == "GOING DOWN")
+        back = heard.until(lambda event: ups.text(event, "SCPStatus") == "RESTARTED", 30)
+        assert back["00001000"]["Value"] == [ups.GLOBAL] and ups.text(back, "SubscriptionListStatus") == "WARM START"
+        said = until(lambda: [*map(scp_status, peer.all("event"))][1:] and peer.all("event"), 10, "both by DIMSE")
+        assert [*map(scp_status, said)] == ["GOING DOWN", "RESTARTED"]
+        product.process.send_signal(signal.SIGTERM)
+        last = until(lambda: peer.all("event")[2:], 10, "the last event by DIMSE")
+        assert [*map(scp_status, last)] == ["GOING DOWN"]
+        heard.events.clear()
+        heard.until(lambda event: ups.text(event, "SCPStatus") == "GOING DOWN")
+        product.process.wait(12)
+
+
+def scp_status(line: dict[str, Any]) -> str:
+    return str(line["information"].get("SCPStatus"))

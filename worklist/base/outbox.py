@@ -248,6 +248,15 @@ def dead_letters(session: Session, limit: int = 100) -> list[OutboxJob]:
     return list(session.scalars(dead.order_by(OutboxJob.dead_at.desc()).limit(limit)))
 
 
+def retrying(session: Session, kinds: Collection[str], limit: int = 100) -> list[OutboxJob]:
+    """Work of these kinds that has failed and will be tried again, the longest waiting first."""
+    failed = select(OutboxJob).where(
+        OutboxJob.kind.in_(kinds), OutboxJob.last_error.is_not(None), OutboxJob.dead_at.is_(None),
+        OutboxJob.finished_at.is_(None),
+    )  # fmt: skip
+    return list(session.scalars(failed.order_by(OutboxJob.id).limit(limit)))
+
+
 def forget_finished(session: Session, before: datetime) -> int:
     """Delete jobs finished before that moment; what they did stands in its own tables. Returns how many."""
     return _rowcount(session, delete(OutboxJob).where(OutboxJob.finished_at < before))

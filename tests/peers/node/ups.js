@@ -1,6 +1,7 @@
 // Unified procedure steps by dcmjs-dimse, driven by tests/peers/dcmjs.py. One JSON line for each thing that happens.
 //   node ups.js ask  {port, from, to, requests: [{op, uid, action, context, attributes}]}   in order, one association
-//   node ups.js hear {port, status}                                                          N-EVENT-REPORTs
+//   node ups.js hear {port, status, refuse}                                                  N-EVENT-REPORTs
+//     refuse: what the first associations meet, in order: association, context, abort
 const { Client, Dataset, Scp, Server, requests, responses, constants } = require('dcmjs-dimse');
 
 const PUSH = '1.2.840.10008.5.1.4.34.6.1';
@@ -39,10 +40,19 @@ function ask() {
   client.send('127.0.0.1', options.port, options.from, options.to);
 }
 
+const refuse = [...(options.refuse || [])];
+
 class Peer extends Scp {
   associationRequested(association) {
+    this.way = refuse.shift();
+    if (this.way) say({ refused: this.way });
+    if (this.way === 'association') {
+      const { RejectResult, RejectSource, RejectReason } = constants;
+      this.sendAssociationReject(RejectResult.Permanent, RejectSource.ServiceUser, RejectReason.CalledAeNotRecognized);
+      return;
+    }
     for (const { context } of association.getPresentationContexts()) {
-      const wanted = context.getAbstractSyntaxUid() === EVENT;
+      const wanted = this.way !== 'context' && context.getAbstractSyntaxUid() === EVENT;
       if (wanted) context.setResult(constants.PresentationContextResult.Accept, '1.2.840.10008.1.2');
       else context.setResult(constants.PresentationContextResult.RejectAbstractSyntaxNotSupported);
     }
@@ -50,6 +60,10 @@ class Peer extends Scp {
   }
 
   nEventReportRequest(request, callback) {
+    if (this.way === 'abort') {
+      this.sendAbort(constants.AbortSource.ServiceUser, constants.AbortReason.NotSpecified);
+      return;
+    }
     say({
       event: request.getEventTypeId(), uid: request.getAffectedSopInstanceUid(),
       sopClass: request.getAffectedSopClassUid(), information: request.getDataset().getElements(),
