@@ -3,9 +3,9 @@
 Several processes may share one listening socket: whichever is free takes the next connection, a busy one steps
 back a little, and what waits in the queue outlives the death of any of them. (With SO_REUSEPORT a connection is
 bound to a process by its hash: four associations may meet in one, and a dead process takes its queue along.)
+They count together (``census``).
 """
 
-import contextlib
 import errno
 import logging
 import select
@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from pacs_bridge.blobs import FileBlobs
+from pacs_bridge.census import Bounds, Census, Refused, Seat
 from pacs_bridge.ports import Inbox
 from pacs_bridge.provider import Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation
-from pacs_bridge.scp import Office, Services
+from pacs_bridge.scp import TEMPORARY_CONGESTION, Office, Services
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs_bridge.tls_context import ServerTls
 
@@ -31,14 +33,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds against clumsy and hostile peers."""
+    """Bounds against clumsy and hostile peers; the numbers are those of all processes of a listener together."""
 
     max_connections: int = 128
     max_connections_per_source: int = 32
+    max_failures_per_source: int = 30  # handshakes and requests refused, or given up before a request
+    failure_forgiven_s: float = 2.0  # each after so long; all of them by one association that is accepted
     max_pdu_bytes: int = 131_072
     handshake_timeout_s: float = 10.0  # from connect to a complete A-ASSOCIATE-RQ
     network_timeout_s: float = 60.0  # for one PDU, for one send, and for silence between messages
     backlog: int = 128
+
+    def census(self, n_processes: int) -> Census:
+        """What the processes count in, made before they part."""
+        forgiveness = self.max_failures_per_source, self.failure_forgiven_s
+        return Census(n_processes, Bounds(self.max_connections, self.max_connections_per_source, *forgiveness))
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class Listener:
     def __init__(  # the order callers rely on
         self, inbox: Inbox, blobs: FileBlobs, ae_title: str, host: str, port: int, limits: Limits = Limits(),
         *, zone: tzinfo = UTC, providers: Sequence[Provider] = (), sockets: "Sockets | None" = None,
-        tls: ServerTls | None = None,
+        tls: ServerTls | None = None, seat: Seat | None = None,
     ) -> None:  # fmt: skip
         self._office = Office(inbox, blobs, ae_title, zone, tuple(providers))
         self._address = (host, port)
@@ -92,7 +101,8 @@ class Listener:
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._associations: dict[DirectAssociation, str] = {}
+        self._associations: dict[int, DirectAssociation] = {}  # by place
+        self._seat = limits.census(1).seat(0) if seat is None else seat
         self._thread: threading.Thread | None = None
         self._refused_logged_s = 0.0
 
@@ -132,13 +142,13 @@ class Listener:
         if self._sockets is not None:
             self._sockets.close()
         with self._lock:
-            silent = [one for one in self._associations if not one.has_begun]
+            silent = [one for one in self._associations.values() if not one.has_begun]
         for association in silent:
             association.hang_up()
         ended = self._wait_for_end(deadline_s - 0.5)
         if not ended:
             with self._lock:
-                remaining = list(self._associations)
+                remaining = list(self._associations.values())
             for association in remaining:
                 association.hang_up()
             ended = self._wait_for_end(deadline_s)
@@ -161,9 +171,11 @@ class Listener:
             poller.register(descriptor, select.POLLIN)
         while not self._stopping.is_set():
             for descriptor, _ in poller.poll(250):
-                if sockets.is_shared and (n_open := self.n_connections):
-                    time.sleep(0.001 * min(n_open, 10))  # a process with less to do is quicker, and takes it
+                if sockets.is_shared and (n_ahead := self._seat.n_ahead()):
+                    time.sleep(0.001 * min(n_ahead, 10))  # a process with less to do is quicker, and takes it
                 self._accept(listening[descriptor], is_tls=listening[descriptor] is sockets.tls)
+            for place in self._seat.leavers():  # for one that another process has taken
+                self._show_out(place)
 
     def _accept(self, listening: socket.socket, *, is_tls: bool) -> None:
         try:
@@ -176,63 +188,96 @@ class Listener:
 
     def _take(self, client: socket.socket, address: tuple[str, int], *, is_tls: bool) -> None:
         """Give the connection a thread; where there are too many, in place of one that has said nothing yet."""
-        with self._lock:
-            of_source = [one for one, source in self._associations.items() if source == address[0]]
-            is_full = len(self._associations) >= self._limits.max_connections
-            is_too_many = len(of_source) >= self._limits.max_connections_per_source
-            among = of_source if is_too_many else self._associations if is_full else ()
-            silent = next((one for one in among if not one.has_begun), None)  # the oldest of them
-            if silent is not None:
-                del self._associations[silent]
-        if silent is not None:
-            silent.hang_up()  # its thread ends by itself
-        if (is_full or is_too_many) and silent is None:
-            client.close()
-            self._log_refusal(is_full)
-            return
         try:
-            self._start_association(client, address, is_tls=is_tls)
+            place = self._seat.take(address[0])
+        except Refused as refused:
+            client.close()
+            self._log_refusal(refused.limit)
+            return
+        if place.leaver is not None:
+            self._show_out(place.leaver)
+        try:
+            self._start_association(client, address, place.at, is_tls=is_tls)
         except Exception as error:  # no thread, no memory, already gone: this caller only
             log.error("connection dropped: %s", type(error).__name__)
+            self._forget(place.at)
             client.close()
 
-    def _log_refusal(self, full: bool) -> None:
+    def _show_out(self, place: int) -> None:
+        with self._lock:
+            association = self._associations.get(place)
+        if association is not None:
+            association.hang_up()  # its thread ends by itself
+
+    def _log_refusal(self, limit: str) -> None:
         now_s = time.monotonic()
         if now_s - self._refused_logged_s > 60:  # a flood must not flood the log
             self._refused_logged_s = now_s
-            log.warning("connections refused: limit %s reached", "in all" if full else "per source")
+            log.warning("connections refused: %s", limit)
 
-    def _start_association(self, client: socket.socket, address: tuple[str, int], *, is_tls: bool) -> None:
+    def _start_association(
+        self, client: socket.socket, address: tuple[str, int], place: int, *, is_tls: bool
+    ) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         association = DirectAssociation(
-            self._ae, client, address, _Tracked(self._office, self._forget),
+            self._ae, client, address, _Counted(self._office, self._seat, place, self._is_early, self._forget),
             max_pdu_bytes=self._limits.max_pdu_bytes, handshake_timeout_s=self._limits.handshake_timeout_s,
             network_timeout_s=self._limits.network_timeout_s, stopping=self._stopping,
             tls=self._tls if is_tls else None,
         )  # fmt: skip
         with self._lock:
-            self._associations[association] = address[0]
-        try:
-            association.start()
-        except RuntimeError:
-            self._forget(association)
-            raise
+            self._associations[place] = association
+        association.start()
 
-    def _forget(self, association: DirectAssociation) -> None:
-        with self._lock, contextlib.suppress(KeyError):
-            del self._associations[association]
+    def _is_early(self, began_s: float) -> bool:
+        """Whether a connection that has said nothing has not been ended by us."""
+        return not self._stopping.is_set() and time.monotonic() - began_s < self._limits.handshake_timeout_s
+
+    def _forget(self, place: int) -> None:
+        with self._lock:
+            self._associations.pop(place, None)
+        self._seat.leave(place)
 
 
-class _Tracked(Services):
-    """Services whose end the listener hears of."""
+class _Counted(Services):
+    """Services whose begin and end the listener hears of, and the count of what a source fails at."""
 
-    def __init__(self, office: Office, forget: Callable[[DirectAssociation], None]) -> None:
+    def __init__(
+        self, office: Office, seat: Seat, place: int, is_early: Callable[[float], bool], forget: Callable[[int], None]
+    ) -> None:
         super().__init__(office)
-        self._forget = forget
+        self._seat, self._place, self._is_early, self._forget = seat, place, is_early, forget
+        self._is_refused = False
+        self._began_s = time.monotonic()
+
+    def admit(self, assoc: DirectAssociation, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
+        if not self._seat.begin(self._place):
+            return TEMPORARY_CONGESTION  # shown out in this moment
+        refusal = super().admit(assoc, request)
+        if refusal is None:
+            self._seat.succeeded(assoc.peer_address)
+        self._is_refused = refusal is not None and refusal != TEMPORARY_CONGESTION
+        return refusal
+
+    def refused_in_tls(self, assoc: DirectAssociation, reason: str) -> None:
+        self._is_refused = True
+        super().refused_in_tls(assoc, reason)
 
     def closed(self, assoc: DirectAssociation, outcome: str) -> None:
         try:
             super().closed(assoc, outcome)
+            if self._is_failure(assoc) and self._seat.failed(assoc.peer_address):
+                log.warning("connections of a source that keeps failing are refused for a while")
+                office, address = self._office, assoc.peer_address
+                office.inbox.association_refused("", office.ae_title, address, "source_throttled")
+        except Exception as error:
+            log.error("throttling not noted: inbox raised %s", type(error).__name__)
         finally:
-            self._forget(assoc)
+            self._forget(self._place)
+
+    def _is_failure(self, assoc: DirectAssociation) -> bool:
+        """Refused, or gone before it asked for anything; not those that are silent until their time is up."""
+        if self._is_refused or assoc.has_begun:
+            return self._is_refused
+        return self._is_early(self._began_s) and not self._seat.is_leaving(self._place)

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from pacs_bridge.listener import Listener, Sockets
+from pacs_bridge.census import Census
+from pacs_bridge.listener import Limits, Listener, Sockets
 from pacs_bridge.provider import Provider
 from pacs_bridge.tls_context import ServerTls, TlsFiles
 from pacs_bridge.transcode_pool import TranscodePool
@@ -60,7 +61,7 @@ def tls_of(settings: Settings) -> ServerTls | None:
 
 
 def listen_worker(
-    settings: Settings, run: Run, sockets: Sockets, stop: threading.Event, ready: Callable[[], None]
+    settings: Settings, run: Run, sockets: Sockets, census: Census, stop: threading.Event, ready: Callable[[], None]
 ) -> None:
     """One process of the listener: takes connections until told to stop."""
     roof = open_roof(settings)
@@ -71,7 +72,7 @@ def listen_worker(
     inbox.close_earlier_lives(run.slot)
     listener = Listener(
         inbox, roof.blobs, settings.ae_title, settings.dicom_host, settings.dicom_port_number, zone=settings.zone,
-        providers=providers(roof), sockets=sockets, tls=tls_of(settings),
+        providers=providers(roof), sockets=sockets, tls=tls_of(settings), seat=census.seat(run.number),
     )  # fmt: skip
     listener.start()
     ready()
@@ -91,10 +92,11 @@ def listen(settings: Settings, stop: threading.Event) -> None:
         bind_patiently(settings.dicom_host, tls_port) if tls_port is not None else None,
         is_shared=n_processes > 1,
     )
+    census = Limits().census(n_processes)
     metadata()  # loaded before the processes part: they share it
 
     def work(run: Run, told: threading.Event, ready: Callable[[], None]) -> None:
-        listen_worker(settings, run, sockets, told, ready)
+        listen_worker(settings, run, sockets, census, told, ready)
 
-    Front(run_name("listener"), n_processes, work).run(stop, tell_ready)
+    Front(run_name("listener"), n_processes, work, census.wipe).run(stop, tell_ready)
     sockets.close()

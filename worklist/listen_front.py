@@ -34,6 +34,7 @@ class Run:
     family: str  # of all processes of this listener: ``listener:host:unique``
     slot: str  # ``family.number.``: begins the name of every life of this slot
     name: str
+    number: int  # of the slot
     is_first: bool  # the one that also ends what earlier listeners of this host left open
 
 
@@ -52,12 +53,12 @@ class _Slot:
 
 
 class Front:
-    """``work(run, stop, ready)`` in ``count`` processes."""
+    """``work(run, stop, ready)`` in ``count`` processes; ``ended(number)`` each time when one has ended."""
 
-    def __init__(self, run_name: str, count: int, work: Work) -> None:
+    def __init__(self, run_name: str, count: int, work: Work, ended: Callable[[int], None]) -> None:
         self._family = run_name[:-12]  # room for what is added: a run's name has 64 characters
         self._slots = [_Slot(number) for number in range(count)]
-        self._work = work
+        self._work, self._ended = work, ended
         self._ready_reader, self._ready_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
@@ -90,6 +91,7 @@ class Front:
             if process_id == 0:
                 continue
             slot.process_id = None
+            self._ended(slot.number)
             code = os.waitstatus_to_exitcode(status)
             if not was_ready and code >= 0:  # one that was killed (< 0) says nothing about the set-up
                 raise RuntimeError(f"a listener process ended at its start ({code})")
@@ -100,7 +102,8 @@ class Front:
 
     def _start(self, slot: _Slot) -> None:
         prefix = f"{self._family}.{slot.number}."
-        run = Run(self._family, prefix, f"{prefix}{slot.n_starts}", slot.number == 0 and slot.n_starts == 0)
+        is_first = slot.number == 0 and slot.n_starts == 0
+        run = Run(self._family, prefix, f"{prefix}{slot.n_starts}", slot.number, is_first)
         slot.n_starts += 1
         slot.started_s = time.monotonic()
         parent = os.getpid()

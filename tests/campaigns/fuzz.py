@@ -45,7 +45,8 @@ def listener_of_everything(folder: Path) -> Iterator[Roles]:
         database = sqlite3.connect(roles.data_dir / "teleread.sqlite3")
         with database:
             database.execute(
-                "UPDATE device SET services = ?, exception_reason = 'fuzzing' WHERE ae_title IN ('QS_CT', 'QS_DR')",
+                "UPDATE device SET services = ?, exception_reason = 'fuzzing', address_range = '127.0.0.0/8'"
+                " WHERE ae_title IN ('QS_CT', 'QS_DR')",
                 (json.dumps(EVERY_SERVICE),),
             )
         database.close()

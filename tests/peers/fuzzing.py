@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from itertools import count
 from pathlib import Path
 
 from pacs_bridge.extract import extract
@@ -128,6 +129,9 @@ def message(name: str, data_set: bytes, message_id: int) -> bytes:
 RELEASE, RELEASED = pdu(5, bytes(4)), 6
 
 
+_talks = count()
+
+
 @dataclass
 class Talk:
     """What a listener answered to a stream: PDU types in order."""
@@ -139,10 +143,13 @@ class Talk:
 def talk(port: int, stream: bytes, *, hangs_up: bool, timeout_s: float = 20.0) -> Talk:
     """Send all of it, then listen until the other side closes or has answered the release.
 
-    ``hangs_up``: say at once that nothing more comes, so that half a PDU is not waited for.
+    ``hangs_up``: say at once that nothing more comes, so that half a PDU is not waited for. Each comes from another
+    address of this machine: one that keeps failing would be throttled.
     """
     heard, answer = bytearray(), Talk()
-    with socket.create_connection(("127.0.0.1", port), timeout_s) as sock:
+    number = next(_talks)
+    source = f"127.1.{number // 250 % 250}.{number % 250 + 1}"
+    with socket.create_connection(("127.0.0.1", port), timeout_s, (source, 0)) as sock:
         try:
             sock.sendall(stream)
             if hangs_up:
