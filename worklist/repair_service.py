@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from worklist import person_service, repair_store, store
+from worklist import person_service, repair_store, store, triage
 from worklist.access import Act, Actor, Refused, check
 from worklist.addendum_service import addendum_for_signer
 from worklist.base import audit
 from worklist.order_service import next_accession_number
 from worklist.person import identity_key, name_initials, name_pinyin
 from worklist.repair_tables import Correction, Repair, RepairedStudy
-from worklist.tables import Order, Patient, Site, Study
+from worklist.tables import Order, Patient, Site, Study, Workitem
 from worklist.uid import new_uid
 
 SignedStatuses = Callable[[Session, int], set[str]]
@@ -58,7 +58,25 @@ def move(session: Session, doing: Doing, study: Study, to_patient_pk: int, order
     if target.id == study.patient_pk:
         raise Refused("same_patient")
     order = _free_order(session, study, target, order_uid) if order_uid else None
-    return _repair(session, doing, "move", [study], study.patient_pk, target, order)
+    repair = _repair(session, doing, "move", [study], study.patient_pk, target, order)
+    if order is not None:
+        _follow_order(session, repair, study, order)
+    return repair
+
+
+def _follow_order(session: Session, repair: Repair, study: Study, order: Order) -> None:
+    """Urgency is the request's: open work goes by it from now on, as after a match (``order_service``)."""
+    due_at = triage.due_at(study.received_at, study.modality, study.body_part, order.priority, order.pathway)
+    for item in _open_work(session, study):
+        was = {"workitem_uid": item.workitem_uid, "priority": item.priority, "due_at": item.due_at.isoformat()}
+        repair.before = [*repair.before, was]
+        item.priority, item.due_at = order.priority, due_at
+    store.forget_suggestion(session, order.order_uid)
+    session.flush()
+
+
+def _open_work(session: Session, study: Study) -> list[Workitem]:
+    return [item for item in store.workitems_of_study(session, study.id) if item.state in ("SCHEDULED", "IN PROGRESS")]
 
 
 def split(session: Session, doing: Doing, study: Study, person: NewPatient) -> Repair:
@@ -124,7 +142,12 @@ def undo(session: Session, actor: Actor, repair_id: int, reason: str, signed: Si
     if any(repair_store.repairs_of_study(session, study.id)[-1].id != repair.id for study in studies):
         raise Refused("later_repair")
     back = {row["study_id"]: row for row in repair.before if "study_id" in row}
+    work = {row["workitem_uid"]: row for row in repair.before if "workitem_uid" in row}
     for study in studies:
+        for item in _open_work(session, study):
+            if item.workitem_uid in work:
+                item.priority = work[item.workitem_uid]["priority"]
+                item.due_at = datetime.fromisoformat(work[item.workitem_uid]["due_at"])
         _put_back(study, back.get(study.id, {"patient_pk": repair.from_patient_pk}))
     for row in repair.before:
         if "order_uid" in row and "study_id" not in row:
@@ -190,7 +213,7 @@ def _repair(
     repair.before = before
     session.flush()
     person_service.promise_index(session, target.id, doing.now)
-    _tell(session, doing.actor, f"identity.{kind}", repair, studies, doing.signed_statuses, doing.now)
+    _tell(session, doing.actor, f"identity.{kind}", repair, studies, doing.signed_statuses, doing.now, order)
     return repair
 
 
@@ -234,7 +257,7 @@ def _sent_name(patient: Patient) -> str:
 
 def _tell(
     session: Session, actor: Actor, act: str, repair: Repair, studies: Sequence[Study], signed: SignedStatuses,
-    now: datetime,
+    now: datetime, order: Order | None = None,
 ) -> None:  # fmt: skip
     """One audit row, and news for open pages. Whoever signed gets work: the report names somebody else."""
     needs = {study.id: addendum_for_signer(session, study, now) for study in studies if signed(session, study.id)}
@@ -242,7 +265,8 @@ def _tell(
         session, now=now, actor=actor.username, role=actor.role, site=actor.site_code, act=act,
         object_type="repair", object_uid=str(repair.id),
         details={"studies": [study.study_instance_uid for study in studies],
-                 "patients": [repair.from_patient_pk, repair.to_patient_pk]},
+                 "patients": [repair.from_patient_pk, repair.to_patient_pk]}
+        | ({"order": order.order_uid} if order else {}),
     )  # fmt: skip
     for study in studies:
         audit.emit(

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
 from worklist.repair_tables import Correction, Repair, RepairedStudy
-from worklist.tables import Patient, Study
+from worklist.tables import Order, Patient, Study
 
 
 def is_identity_of(session: Session, study: Study, identity_key: str) -> bool:
@@ -77,6 +77,23 @@ def repaired_since(session: Session, study_id: int, moment: datetime | None) -> 
         return None
     rows = repairs_of_study(session, study_id)
     return next((row for row in reversed(rows) if row.made_at >= moment), None)
+
+
+def open_orders(session: Session, patient_pk: int) -> Sequence[Order]:
+    """A patient's requests that no study has, the newest first: what a study can be moved to."""
+    return session.scalars(
+        select(Order).where(Order.patient_pk == patient_pk, *_is_open()).order_by(Order.created_at.desc())
+    ).all()
+
+
+def search_open_orders(session: Session, found: ColumnElement[bool], most: int) -> list[tuple[Order, Patient]]:
+    """Requests without images, of patients too of whom there are none yet. ``found``: on Order and Patient."""
+    query = select(Order, Patient).join(Patient, Patient.id == Order.patient_pk).where(found, *_is_open())
+    return [(order, patient) for order, patient in session.execute(query.order_by(Order.created_at.desc()).limit(most))]
+
+
+def _is_open() -> tuple[ColumnElement[bool], ...]:
+    return Order.made_from_object.is_(False), ~exists().where(Study.order_uid == Order.order_uid)
 
 
 def studies_of_repair(session: Session, repair_id: int) -> Sequence[Study]:

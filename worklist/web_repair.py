@@ -62,11 +62,11 @@ def repair_page() -> str:
 def search() -> dict[str, Any]:
     text = read_json(SEARCH)["q"].strip()
     start = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    found = or_(
-        Study.study_instance_uid == text, Study.accession_number == text, Order.accession_number == text,
-        Patient.patient_id == text, Patient.name.like(f"{start}%", escape="\\"),
+    asked = or_(
+        Order.accession_number == text, Patient.patient_id == text, Patient.name.like(f"{start}%", escape="\\"),
         Patient.name_pinyin.like(f"{start.casefold()}%", escape="\\"),
     )  # fmt: skip
+    found = or_(Study.study_instance_uid == text, Study.accession_number == text, asked)
     query = (
         select(Study)
         .join(Patient, Patient.id == Study.patient_pk)
@@ -76,7 +76,39 @@ def search() -> dict[str, Any]:
         .limit(MOST_FOUND)
     )
     with read() as session:
-        return {"studies": [_short(session, study) for study in session.scalars(query)]}
+        waiting = repair_store.search_open_orders(session, asked, MOST_FOUND)
+        return {
+            "studies": [_short(session, study) for study in session.scalars(query)],
+            "orders": [_short_order(session, *row) for row in waiting],
+        }
+
+
+def _short_order(session: Session, order: Order, patient: Patient) -> dict[str, Any]:
+    return {
+        "order_uid": order.order_uid, "modality": order.modality, "name": patient.name, "body_part": order.body_part,
+        "site": session.get_one(Site, order.site_id).code, "created_at": order.created_at.isoformat(),
+        "accession_number": order.accession_number,
+    }  # fmt: skip
+
+
+def _target_json(session: Session, patient_pk: int) -> dict[str, Any]:
+    """Whom a study can be moved to, and to which of their requests."""
+    patient = session.get_one(Patient, patient_pk)
+    return {
+        "patient": patients_json(session, [patient_pk])[patient_pk],
+        "open_orders": [order_json(row, patient, today()) for row in repair_store.open_orders(session, patient_pk)],
+    }
+
+
+@repair.get("/api/repair/orders/<uid>")
+@route_needs(Act.IDENTITY_REPAIR, summary="Whose a request without images is, and all such of theirs", touches=False)
+def one_order(uid: str) -> dict[str, Any]:
+    with write() as session:
+        order = session.get(Order, uid)
+        if order is None:
+            raise Refused("not_found")
+        _note_look(session, actor(), "order", uid)
+        return _target_json(session, order.patient_pk)
 
 
 def _short(session: Session, study: Study) -> dict[str, Any]:
@@ -93,13 +125,12 @@ def _short(session: Session, study: Study) -> dict[str, Any]:
 def one_study(uid: str) -> dict[str, Any]:
     with write() as session:
         study = _study(session, uid)
-        _note_look(session, actor(), study)
+        _note_look(session, actor(), "study", uid)
         order = session.get_one(Order, study.order_uid)
         waiting = session.execute(
             select(Quarantine).where(Quarantine.study_id == study.id, Quarantine.resolved_at.is_(None))
         ).scalars()
-        return _short(session, study) | {
-            "patient": patients_json(session, [study.patient_pk])[study.patient_pk],
+        return _short(session, study) | _target_json(session, study.patient_pk) | {
             "accession_number": study.accession_number, "report_status": study.report_status,
             "order": order_json(order, session.get_one(Patient, order.patient_pk), today()),
             "thumbnails": _thumbnails(session, study),
@@ -137,22 +168,22 @@ def thumbnail(uid: str) -> Response:
         ).first()
         if row is None:
             raise Refused("not_found")
-        _note_look(session, actor(), row[1])
+        _note_look(session, actor(), "study", row[1].study_instance_uid)
     path = adapter("derived_dir")(row[0].blob_key) / "thumbnail.jpg"
     if not path.is_file():
         raise Refused("not_found")
     return send_stored(path, "image/jpeg", etag=f"{row[0].digest}-thumbnail")
 
 
-def _note_look(session: Session, person: Actor, study: Study) -> None:
+def _note_look(session: Session, person: Actor, object_type: str, uid: str) -> None:
     """An administrator sees no studies; what is looked at for a repair is written down, once a sitting."""
     details = {"sitting": person.sitting}
-    act, uid = "repair.view", study.study_instance_uid
+    act = "repair.view"
     since = now().replace(hour=0, minute=0, second=0, microsecond=0)
     if not audit.was_recorded(session, actor=person.username, act=act, object_uid=uid, since=since, details=details):
         audit.record(
             session, now=now(), actor=person.username, role=person.role, site=person.site_code, act=act,
-            object_type="study", object_uid=uid, details=details,
+            object_type=object_type, object_uid=uid, details=details,
         )  # fmt: skip
 
 

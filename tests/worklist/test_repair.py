@@ -93,12 +93,26 @@ def test_a_study_moves_with_its_identity_and_back(county: Township, folder: Path
 def test_a_study_moves_to_the_request_it_was_made_for(county: Township, folder: Path) -> None:
     wrong, _ = arrive(county, folder, "钱守义", "1")
     request = OrderRequest("王芳", "2", "F", date(1949, 12, 31), "CT", "HEAD", "头痛", "", "urgent", None, "")
+    was = county.open_workitem(wrong.id)
     with county.roof.db.write() as session:
         order = create_order(session, county.actor("tech"), request, zone=county.roof.settings.zone, now=county.clock())
-        repair_service.move(session, doing(county), session.get_one(Study, wrong.id), order.patient_pk, order.order_uid)
+        assert [one.order_uid for one in repair_store.open_orders(session, order.patient_pk)] == [order.order_uid]
+        repair = repair_service.move(
+            session, doing(county), session.get_one(Study, wrong.id), order.patient_pk, order.order_uid
+        )
+        assert repair_store.open_orders(session, order.patient_pk) == []
+        details = session.scalars(select(AuditEvent.details).where(AuditEvent.act == "identity.move")).one()
+    assert details["order"] == order.order_uid
+    now = county.open_workitem(wrong.id)
+    assert (was.priority, now.priority) == ("routine", "urgent") and now.due_at < was.due_at
     moved = county.row(Study, wrong.id)
     assert (moved.order_uid, moved.accession_number) == (order.order_uid, order.accession_number)
     assert leaves(county, moved).AccessionNumber == order.accession_number
+    with county.roof.db.write() as session:
+        repair_service.undo(session, county.actor("admin"), repair.id, "没错", report_store.signed_statuses, county.clock())
+    back = county.open_workitem(wrong.id)
+    assert (back.priority, back.due_at) == (was.priority, was.due_at)
+    assert county.row(Study, wrong.id).order_uid == wrong.order_uid
 
 
 def test_merged_rows_take_later_objects_along(county: Township, folder: Path) -> None:

@@ -95,6 +95,7 @@ TABLE: dict[str, set[str] | str] = {
     "GET /admin/repair": {"admin"},
     "POST /api/repair/search": {"admin"},
     "GET /api/repair/studies/<uid>": {"admin"},
+    "GET /api/repair/orders/<uid>": {"admin"},
     "GET /api/repair/thumbnails/<uid>": {"admin"},
     "GET /api/repair/repairs": {"admin"},
     "POST /api/repair/studies/<uid>/move": {"admin"},

@@ -158,6 +158,33 @@ def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flas
     assert call(app.test_client(), "GET", at, "nobody").status_code == 401
 
 
+def test_the_right_patient_is_found_by_a_request_that_awaits_images(county: Township, app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    path = write_instance(folder, side=8, PatientName="=钱守义", PatientID="1")
+    county.receive(path, "QS_CT")
+    number = Person(county, app, "tech").ask("POST", "/api/orders", order("王芳", "2", None))[1]["accession_number"]
+    admin = Person(county, app, "admin")
+    found = admin.ask("POST", "/api/repair/search", {"q": "wangfang"})[1]
+    assert found["studies"] == [] and [one["accession_number"] for one in found["orders"]] == [number]
+    uid = found["orders"][0]["order_uid"]
+    target = admin.ask("GET", f"/api/repair/orders/{uid}")[1]
+    assert (target["patient"]["name"], [one["complaint"] for one in target["open_orders"]]) == ("王芳", ["头痛"])
+    at = f"/api/repair/studies/{pydicom.dcmread(path).StudyInstanceUID}"
+    body = {"to_patient_pk": target["patient"]["patient_pk"], "order_uid": uid, "reason": "登记时选错"}
+    assert admin.ask("POST", f"{at}/move", body)[0] == 200
+    moved = admin.ask("GET", at)[1]
+    assert (moved["name"], moved["accession_number"], moved["open_orders"]) == ("王芳", number, [])
+    assert admin.ask("POST", "/api/repair/search", {"q": number})[1]["orders"] == []
+    assert county.roof.blobs.path(stored_key(county)).read_bytes() == path.read_bytes()  # the original is as it came
+    assert admin.ask("GET", "/api/repair/orders/1.2.3")[0] == 404
+
+
+def stored_key(county: Township) -> str:
+    with county.roof.db.read() as session:
+        return session.scalars(select(Instance.blob_key)).one()
+
+
 def test_what_is_hidden_says_why_to_whoever_asks_for_it(county: Township, app: Flask, tmp_path: Path) -> None:
     folder = tmp_path / "sent"
     folder.mkdir()

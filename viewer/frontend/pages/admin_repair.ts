@@ -3,8 +3,10 @@ import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { setServerNow } from "../ui/clock.ts";
 import { askReason, field, openDialog } from "../ui/dialog.ts";
-import { fullDate, modality, moment } from "../ui/format.ts";
-import { byId, fill, h, icon } from "../ui/h.ts";
+import { exam, fullDate, modality, moment } from "../ui/format.ts";
+import { byId, type Child, fill, h, icon } from "../ui/h.ts";
+import type { Order } from "../ui/item.ts";
+import { type Rejection, rejectedBy, rejectedWords } from "../ui/rejected.ts";
 import { installRelogin } from "../ui/relogin.ts";
 import { connectUserMenu } from "../ui/shell.ts";
 import { toast, words } from "../ui/toast.ts";
@@ -21,14 +23,30 @@ interface Found {
   n_instances: number;
 }
 
-interface Shown extends Found {
+/** A request without images. */
+interface FoundOrder {
+  order_uid: string;
+  name: string;
+  site: string;
+  modality: string;
+  body_part: string;
+  created_at: string;
+  accession_number: string;
+}
+
+/** Whom a study can be moved to, with their requests that still wait. */
+interface Target {
   patient: IndexedPatient;
+  open_orders: Order[];
+}
+
+interface Shown extends Found, Target {
   accession_number: string | null;
   report_status: string;
   order: { order_uid: string; accession_number: string; made_from_object: boolean };
   thumbnails: string[];
   conflicts: { quarantine_id: number; reason: string }[];
-  rejections: { rejection_id: number; code: string; n_instances: number; by: string; reason: string; at: string; may_undo: boolean }[];
+  rejections: (Rejection & { rejection_id: number; may_undo: boolean })[];
 }
 
 interface Repaired {
@@ -47,7 +65,7 @@ const SIDES = ["left", "right"] as const;
 type Side = (typeof SIDES)[number];
 const CODES = ["113001", "113037", "113038", "113039"] as const;
 const SIGNED = new Set(["preliminary", "final", "delivered", "opened", "acknowledged"]);
-const chosen: Partial<Record<Side, Shown>> = {};
+const chosen: { left?: Shown; right?: Shown | (Target & { order_uid: string }) } = {};
 
 export function repair(): void {
   installRelogin(server);
@@ -72,10 +90,14 @@ async function start(): Promise<void> {
 async function search(side: Side, q: string): Promise<void> {
   if (!q) return;
   await loadInto(byId(`found-${side}`), async () => {
-    const { studies } = await server.post<{ studies: Found[] }>("/api/repair/search", { q });
-    fill(byId(`found-${side}`), ...(studies.length ? studies.map((one) => h("button", { type: "button", onclick: () => void choose(side, one.study_instance_uid) },
-      h("b", {}, one.name || "—"), h("span", { class: "type" }, modality(one.modality)), h("span", {}, one.description), h("span", { class: "tx2" }, `${one.site} · ${fullDate(one.acquired_at)}`)))
-      : [emptyState("search", t("page.repair.none"))]));
+    const { studies, orders } = await server.post<{ studies: Found[]; orders: FoundOrder[] }>("/api/repair/search", { q });
+    const found = studies.map((one) => h("button", { type: "button", onclick: () => void choose(side, one.study_instance_uid) },
+      h("b", {}, one.name || "—"), h("span", { class: "type" }, modality(one.modality)), h("span", {}, one.description), h("span", { class: "tx2" }, `${one.site} · ${fullDate(one.acquired_at)}`)));
+    if (side === "right") {
+      found.push(...orders.map((one) => h("button", { type: "button", "data-order": one.order_uid, onclick: () => void chooseOrder(one.order_uid) },
+        h("b", {}, one.name || "—"), h("span", { class: "type" }, modality(one.modality)), h("span", {}, orderExam(one)), h("span", { class: "chip outline" }, t("page.repair.waits")), h("span", { class: "tx2" }, `${one.site} · ${fullDate(one.created_at)} · ${one.accession_number}`))));
+    }
+    fill(byId(`found-${side}`), ...(found.length ? found : [emptyState("search", t("page.repair.none"))]));
   }, () => false);
 }
 
@@ -87,16 +109,40 @@ async function choose(side: Side, uid: string): Promise<void> {
   }, () => false);
 }
 
+/** The right patient by a request of theirs: images of theirs may not have come at all. */
+async function chooseOrder(uid: string): Promise<void> {
+  fill(byId("found-right"));
+  await loadInto(byId("study-right"), async () => {
+    chosen.right = { ...(await server.get<Target>(`/api/repair/orders/${encodeURIComponent(uid)}`)), order_uid: uid };
+    draw();
+  }, () => false);
+}
+
 function draw(): void {
-  for (const side of SIDES) {
-    const study = chosen[side];
-    if (study) fill(byId(`study-${side}`), ...studyParts(study, chosen[side === "left" ? "right" : "left"]));
-  }
+  const { left, right } = chosen;
+  if (left) fill(byId("study-left"), ...studyParts(left, right));
+  if (right) fill(byId("study-right"), ...("order_uid" in right ? [patientCard(right.patient, left?.patient)] : studyParts(right, left)), ...waitingOrders(right, left));
   acts();
 }
 
-function studyParts(study: Shown, other: Shown | undefined): HTMLElement[] {
-  const notes = study.rejections.map((one) => h("p", { class: "amber" }, t("page.repair.hidden", { n: one.n_instances, why: t(`page.rejection.${one.code}`), by: one.by }), " ",
+function orderExam(one: { modality: string; body_part: string }): string {
+  return exam({ description: "", body_part: one.body_part, modality: one.modality });
+}
+
+/** Beside the study that is wrong: what the right patient still waits for. */
+function waitingOrders(target: Target, study: Shown | undefined): HTMLElement[] {
+  if (!study || target.patient.patient_pk === study.patient.patient_pk) return [];
+  return [h("h3", {}, t("page.repair.orders")), ...(target.open_orders.length ? target.open_orders.map((one) => h("p", { class: "waiting-order", "data-order": one.order_uid }, ...orderFacts(one, study)))
+    : [h("p", { class: "tx3" }, t("page.repair.no_orders"))])];
+}
+
+function orderFacts(one: Order, study: Shown): Child[] {
+  return [h("span", { class: one.modality === study.modality ? "type" : "type differs" }, modality(one.modality)), ` ${orderExam(one)} · `, h("span", { class: "mono" }, one.accession_number), ` · ${moment(one.created_at)}`,
+    h("span", { class: "caption" }, [one.complaint, one.question].filter(Boolean).map((words) => ` · ${words}`).join(""))];
+}
+
+function studyParts(study: Shown, other: Target | undefined): HTMLElement[] {
+  const notes = study.rejections.map((one) => h("p", { class: "amber", "data-rejection": one.code }, rejectedWords(one), " ", h("span", { class: "caption" }, rejectedBy(one)), " ",
     one.may_undo ? h("button", { class: "link", type: "button", onclick: () => act(t("page.repair.unreject"), t("page.repair.undo_consequence"), `/api/repair/rejections/${one.rejection_id}/undo`, {}) }, t("page.repair.unreject")) : null));
   const conflict = study.conflicts.length > 0 ? [h("p", { class: "red" }, t("page.repair.conflicts", { n: study.conflicts.length }))] : [];
   const signed = SIGNED.has(study.report_status) ? [h("p", { class: "red pair" }, icon("alert"), t("page.repair.signed"))] : [];
@@ -125,17 +171,17 @@ function acts(): void {
   fill(place,
     right && !isOther && h("span", { class: "tx2" }, t("page.repair.same")),
     right && isOther && !isSameSite && h("span", { class: "amber" }, t("page.repair.other_site")),
-    right && isOther && isSameSite && button(t("page.repair.move"), () => act(t("page.repair.move"), t("page.repair.move_consequence", names), `${at}/move`, { to_patient_pk: right.patient.patient_pk }), "primary"),
+    right && isOther && isSameSite && button(t("page.repair.move"), () => move(left, right, at), "primary"),
     right && isOther && isSameSite && button(t("page.repair.merge"), () => act(t("page.repair.merge"), t("page.repair.merge_consequence", names), "/api/repair/merge", { from_patient_pk: left.patient.patient_pk, to_patient_pk: right.patient.patient_pk })),
     button(t("page.repair.split"), () => split(left, at)),
     button(t("page.repair.reject"), () => reject(at)));
 }
 
 async function again(): Promise<void> {
-  for (const side of SIDES) {
-    const study = chosen[side];
-    if (study) chosen[side] = await server.get<Shown>(`/api/repair/studies/${encodeURIComponent(study.study_instance_uid)}`);
-  }
+  const study = (uid: string): Promise<Shown> => server.get<Shown>(`/api/repair/studies/${encodeURIComponent(uid)}`);
+  const { left, right } = chosen;
+  if (left) chosen.left = await study(left.study_instance_uid);
+  if (right) chosen.right = "order_uid" in right ? { ...(await server.get<Target>(`/api/repair/orders/${encodeURIComponent(right.order_uid)}`)), order_uid: right.order_uid } : await study(right.study_instance_uid);
   draw();
   await history();
 }
@@ -165,6 +211,22 @@ function form(title: string, consequence: string, body: HTMLElement[], run: (fie
       },
     },
   });
+}
+
+/** To the patient, and where requests of theirs wait, to the one that a person names or expressly to none. */
+function move(study: Shown, target: Target, at: string): void {
+  const consequence = t("page.repair.move_consequence", { from: study.patient.name, to: target.patient.name });
+  if (target.open_orders.length === 0) return act(t("page.repair.move"), consequence, `${at}/move`, { to_patient_pk: target.patient.patient_pk });
+  const option = (value: string, ...label: Child[]): HTMLElement => h("label", { class: "order-choice" }, h("input", { type: "radio", name: "order_uid", value }), h("span", {}, ...label));
+  form(t("page.repair.move"), consequence,
+    [h("div", { class: "move-sides" },
+      h("div", {}, h("h3", {}, t("page.repair.exam")), h("p", {}, h("span", { class: "type" }, modality(study.modality)), ` ${study.description}`), h("p", { class: "caption" }, `${moment(study.acquired_at)} · ${t("ui.images.n", { n: study.n_instances })}`)),
+      h("fieldset", {}, h("legend", {}, t("page.repair.choose_order")), ...target.open_orders.map((one) => option(one.order_uid, ...orderFacts(one, study))), option("none", t("page.repair.without_order"))))],
+    (fields, reason) => {
+      const order = text(fields, "order_uid");
+      if (!order) throw new Error(t("page.repair.order_missing"));
+      return server.post(`${at}/move`, { to_patient_pk: target.patient.patient_pk, order_uid: order === "none" ? null : order, reason });
+    });
 }
 
 function split(study: Shown, at: string): void {
