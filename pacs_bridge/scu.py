@@ -1,10 +1,11 @@
-"""Our calls to other application entities: echo, and files sent as they are. [adapter]"""
+"""Our calls to other application entities: echo, and files sent, as they are wherever that is taken. [adapter]"""
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom import evt
@@ -15,7 +16,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pacs_bridge import elements
 from pacs_bridge.pynetdicom_hooks import RequestorEntity
 from pacs_bridge.records import Problem
+from pacs_bridge.retrieval import syntaxes_to_offer
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacs_bridge.transcode_pool import TranscodeFailed
 
 MAX_CONTEXTS = 128  # PS3.8 9.3.2.2
 _MAX_PDU_BYTES = 131_072
@@ -50,8 +53,10 @@ class StoreResult:
     """What became of one file.
 
     ``outcome``: accepted (0x0000), warning (Bxxx: kept), refused (a failure status, or the association was
-    rejected), unreachable, aborted, timeout, no_context (the peer takes no such class and syntax) or
-    unreadable (not a Part 10 file with its identifying meta). ``detail`` has no patient data.
+    rejected), unreachable, aborted, timeout, no_context (the peer takes no such class and syntax),
+    not_convertible (it takes the class, not the syntax, and what it takes cannot be made of the file: why, in
+    ``detail``) or unreadable (not a Part 10 file with its identifying meta). ``detail`` has no patient data.
+    ``sent_as``: the transfer syntax of the copy that left instead of the file's own.
     """
 
     path: Path
@@ -59,6 +64,13 @@ class StoreResult:
     status: int | None = None
     sop_instance_uid: str = ""
     detail: str = ""
+    sent_as: str = ""
+
+
+class Transcoder(Protocol):
+    """Makes the copy for a peer that does not take a file's own syntax. Raises TranscodeFailed."""
+
+    def transcode(self, source: Path, target: Path, transfer_syntax_uid: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,10 @@ class _File:
     sop_instance_uid: str
     transfer_syntax_uid: str
 
-    @property
-    def context(self) -> tuple[str, str]:
-        return self.sop_class_uid, self.transfer_syntax_uid
+    def contexts(self, transcoder: Transcoder | None) -> list[tuple[str, str]]:
+        """In what it may leave: class and syntax, best first."""
+        syntaxes = syntaxes_to_offer(self.transfer_syntax_uid) if transcoder else (self.transfer_syntax_uid,)
+        return [(self.sop_class_uid, syntax) for syntax in syntaxes]
 
 
 def echo(host: str, port: int, *, called_ae: str, calling_ae: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> EchoResult:
@@ -100,10 +113,12 @@ def store_files(
     *,
     progress: Callable[[StoreResult], None] | None = None,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    transcoder: Transcoder | None = None,
 ) -> list[StoreResult]:
     """Send files over as few associations as their presentation contexts allow; one result per file, in order.
 
-    The data set leaves byte for byte as it lies in the file. Never raises for the peer's or a file's fault.
+    The data set leaves byte for byte as it lies in the file where the peer takes its syntax; else, with a
+    ``transcoder``, as Explicit or Implicit VR Little Endian. Never raises for the peer's or a file's fault.
     ``progress`` hears every result as it is known.
     """
     results: dict[int, StoreResult] = {}
@@ -119,8 +134,8 @@ def store_files(
             readable.append((index, read_meta(path)))
         except (OSError, Problem) as error:
             note(index, StoreResult(path, "unreadable", detail=getattr(error, "code", type(error).__name__)))
-    for batch in _batches(readable):
-        for index, result in _send_batch(batch, host, port, called_ae, calling_ae, timeouts):
+    for batch in _batches(readable, transcoder):
+        for index, result in _send_batch(batch, host, port, called_ae, calling_ae, timeouts, transcoder):
             note(index, result)
     return [results[index] for index in sorted(results)]
 
@@ -138,25 +153,29 @@ def read_meta(path: Path) -> _File:
     return _File(path, *uids)
 
 
-def _batches(files: Sequence[tuple[int, _File]]) -> Iterator[list[tuple[int, _File]]]:
+def _batches(
+    files: Sequence[tuple[int, _File]], transcoder: Transcoder | None
+) -> Iterator[list[tuple[int, _File]]]:
     """Files in order, cut where a batch would need more than 128 presentation contexts."""
     batch: list[tuple[int, _File]] = []
     contexts: set[tuple[str, str]] = set()
     for index, file in files:
-        if file.context not in contexts and len(contexts) == MAX_CONTEXTS:
+        needed = file.contexts(transcoder)
+        if len(contexts.union(needed)) > MAX_CONTEXTS:
             yield batch
             batch, contexts = [], set()
         batch.append((index, file))
-        contexts.add(file.context)
+        contexts.update(needed)
     if batch:
         yield batch
 
 
 def _send_batch(
-    batch: list[tuple[int, _File]], host: str, port: int, called_ae: str, calling_ae: str, timeouts: Timeouts
-) -> Iterator[tuple[int, StoreResult]]:
+    batch: list[tuple[int, _File]], host: str, port: int, called_ae: str, calling_ae: str, timeouts: Timeouts,
+    transcoder: Transcoder | None,
+) -> Iterator[tuple[int, StoreResult]]:  # fmt: skip
     # One context per class and syntax: the peer can then not choose a syntax the file does not have.
-    needed = dict.fromkeys(file.context for _, file in batch)
+    needed = dict.fromkeys(context for _, file in batch for context in file.contexts(transcoder))
     contexts = [build_context(UID(sop_class), [UID(syntax)]) for sop_class, syntax in needed]
     association, failure = associate(host, port, called_ae, calling_ae, contexts, timeouts)
     if association is None:
@@ -166,7 +185,7 @@ def _send_batch(
     broken = ""  # how the association ended, once it has
     try:
         for index, file in batch:
-            result = _result(file, broken) if broken else _send_one(association, file)
+            result = _result(file, broken) if broken else _send_one(association, file, transcoder)
             if result.outcome in {"aborted", "timeout"}:
                 broken = result.outcome
             yield index, result
@@ -178,12 +197,27 @@ def _result(file: _File, outcome: str, status: int | None = None, detail: str = 
     return StoreResult(file.path, outcome, status, file.sop_instance_uid, detail)
 
 
-def _send_one(association: Association, file: _File) -> StoreResult:
+def _send_one(association: Association, file: _File, transcoder: Transcoder | None) -> StoreResult:
     accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
-    if file.context not in accepted:
+    syntax = next((syntax for one, syntax in file.contexts(transcoder) if (one, syntax) in accepted), None)
+    if syntax is None:
         return _result(file, "no_context")
+    if transcoder is None or syntax == file.transfer_syntax_uid:
+        return _send_path(association, file, file.path)
     try:
-        status = association.send_c_store(file.path).get("Status")
+        with TemporaryDirectory(prefix="teleread-") as folder:
+            copy = Path(folder) / "leaving.dcm"
+            transcoder.transcode(file.path, copy, syntax)
+            return replace(_send_path(association, file, copy), sent_as=syntax)
+    except TranscodeFailed as failure:
+        return _result(file, "not_convertible", detail=failure.code)
+    except OSError as error:  # no room for the copy
+        return _result(file, "not_convertible", detail=type(error).__name__)
+
+
+def _send_path(association: Association, file: _File, path: Path) -> StoreResult:
+    try:
+        status = association.send_c_store(path).get("Status")
     except (RuntimeError, ValueError, TypeError, AttributeError, OSError) as error:  # TypeError: a UID of two values
         outcome = "unreadable" if association.is_established else "aborted"
         return _result(file, outcome, detail=type(error).__name__)

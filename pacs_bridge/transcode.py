@@ -29,6 +29,8 @@ def transcode(source: Path, target: Path, transfer_syntax_uid: str, max_frame_by
     Raises PixelError, OSError, and whatever pydicom raises for a broken object.
     """
     dataset = dcmread(source)
+    if "SOPInstanceUID" not in dataset:
+        raise ValueError("ends before its identity")  # an empty copy would replace the whole one at the peer
     stored = str(dataset.file_meta.TransferSyntaxUID)
     with target.open("wb") as stream:
         stream.write(_meta(dataset, transfer_syntax_uid))

@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
 from pacs_bridge.scu import StoreResult, store_files
+from pacs_bridge.transcode_pool import TranscodePool
 from worklist import store
 from worklist.admin_service import check_ae_title
 from worklist.administration import command_roof, explained, parse_peer
@@ -30,22 +31,24 @@ def send_command(
 ) -> int:
     """C-STORE files and folders to ``AE@HOST:PORT``; 1 when one was not accepted, else what ``after`` gives.
 
-    Raises ConfigError.
+    What the peer does not take as it is leaves decompressed, as by C-MOVE. Raises ConfigError.
     """
     called_ae, host, port = parse_peer(to)
     with explained():
         check_ae_title(sender)
     found = _all_files(files)
     paths = [path for path in found if path.name.upper() != "DICOMDIR" or path in files]
-    with _progress() as progress:
+    with _progress() as progress, closing(TranscodePool()) as pool:
         task = progress.add_task(f"{sender} → {to}", total=len(paths))
 
         def note(result: StoreResult) -> None:
             progress.update(task, advance=1, description=result.path.name[:40])
 
-        results = store_files(paths, host, port, called_ae, sender, progress=note)
+        results = store_files(paths, host, port, called_ae, sender, progress=note, transcoder=pool)
     counts = Counter(result.outcome for result in results)
     print("  ".join(f"{_outcome(name)} {number}" for name, number in sorted(counts.items())))
+    if n_converted := sum(result.outcome in _GOOD and bool(result.sent_as) for result in results):
+        print(f"{_outcome('converted')} {n_converted}")
     if len(paths) < len(found):
         print(_both("transfer.dicomdir"))
     bad = [result for result in results if result.outcome not in _GOOD]

@@ -4,14 +4,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pydicom
 import pytest
 from pynetdicom.presentation import build_context
 
 from pacs_bridge import scu
 from pacs_bridge.extract import read_file_meta
 from pacs_bridge.listener import Listener
+from pacs_bridge.transcode_pool import TranscodePool
 from tests.pacs_bridge.inbox import MemoryInbox
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
@@ -66,6 +69,30 @@ def test_a_peer_without_the_syntax_is_no_context(tmp_path: Path) -> None:
         )
     assert [result.outcome for result in results] == ["no_context", "accepted"]
     assert [result.outcome for result in alone] == ["no_context"]
+
+
+@pytest.mark.parametrize(("option", "syntax"), [("+xe", "1.2.840.10008.1.2.1"), ("+xi", "1.2.840.10008.1.2")])
+def test_a_peer_without_the_syntax_gets_a_copy_in_one_it_takes(tmp_path: Path, option: str, syntax: str) -> None:
+    names = ("dr/RG3_J2KR.dcm", "dr/CR-ModalitySequenceLUT.dcm", "dr/NIH_chest_SC_as_DX.dcm")
+    paths = [shared_data("dicom", *name.split("/")) for name in names]
+    broken = []
+    for end in (400, 100_000):  # before the identity, and within the JPEG
+        broken.append(tmp_path / f"ends_at_{end}.dcm")
+        broken[-1].write_bytes(paths[1].read_bytes()[:end])
+    with closing(TranscodePool()) as pool, dcmtk.storescp(tmp_path / "pacs", "QS_PACS", option) as pacs:
+        results = scu.store_files(
+            [*paths, *broken], "127.0.0.1", pacs.port, "QS_PACS", "TELEREAD", transcoder=pool
+        )  # fmt: skip
+        got = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, pacs.files())}
+    assert [result.outcome for result in results] == ["accepted"] * 3 + ["not_convertible"] * 2
+    assert [result.sent_as for result in results] == [syntax, syntax, "", "", ""]
+    for path in paths:
+        stored = pydicom.dcmread(path)
+        one = got[str(stored.SOPInstanceUID)]
+        taken_as_it_is = stored.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
+        assert one.file_meta.TransferSyntaxUID == ("1.2.840.10008.1.2" if taken_as_it_is else syntax)
+        assert one.get("PatientName") == stored.get("PatientName")
+        assert (one.pixel_array == stored.pixel_array).all()
 
 
 def test_nobody_there_is_unreachable() -> None:

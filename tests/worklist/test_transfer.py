@@ -25,6 +25,24 @@ def test_files_and_folders_arrive(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "DICOMDIR" in said  # no storage object: left out, and said so
 
 
+def test_what_the_peer_does_not_take_leaves_decompressed_and_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [shared_data("dicom", "dr", name) for name in ("RG3_J2KR.dcm", "NIH_chest_SC_as_DX.dcm")]
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(paths[0].read_bytes()[:400])
+    with storescp(tmp_path / "pacs", "PACS", "+xe") as pacs:
+        status = send_command([*paths, broken], f"PACS@127.0.0.1:{pacs.port}", "TELEREAD")
+        arrived = [pydicom.dcmread(path) for path in pacs.files()]
+    said = capsys.readouterr().out
+    assert (status, sorted(one.file_meta.TransferSyntaxUID for one in arrived)) == (
+        1, ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]
+    )  # fmt: skip
+    assert "accepted 2" in said
+    assert "converted to an uncompressed syntax that the peer takes 1" in said
+    assert "it cannot be decompressed" in said
+
+
 def test_an_unreachable_peer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     status = send_command([shared_data("dicom", "ct", "CT_small.dcm")], f"PACS@127.0.0.1:{free_port()}", "TELEREAD")
     assert status == 1
