@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from pacs_bridge.commitment import Reference
+from pacs_bridge.ups import ENCAPSULATED_PDF
 from reports import store
 from reports.delivery import DeliveryMove, DeliveryState, moved, report_progress
 from reports.tables import Delivery, DeliveryAttempt, Report
+from worklist import commitment_service
 from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit, outbox
 from worklist.status import SIGNED_STATUSES
@@ -116,6 +119,7 @@ def end_attempt(
         delivery.state = moved(delivery.state, DeliveryMove.ACCEPT)
         delivery.accepted_at = now
         delivery.last_error = status if outcome == "warning" else None
+        _ask_to_keep(session, delivery, now)
     else:
         delivery.state = moved(delivery.state, DeliveryMove.FAIL if retry_after else DeliveryMove.GIVE_UP)
         delivery.next_attempt_at = now + retry_after if retry_after else None
@@ -127,6 +131,13 @@ def end_attempt(
     _tell(session, "system", "system", study, report, "accepted" if accepted else "delivery_failed", "delivery.send",
           outcome if not accepted else "ok", now)  # fmt: skip
     return accepted
+
+
+def _ask_to_keep(session: Session, delivery: Delivery, now: datetime) -> None:
+    """Taken is not archived yet: a PACS that offers storage commitment is asked to confirm it."""
+    receiver = session.get_one(Site, delivery.site_id).return_ae_title
+    if delivery.sop_instance_uid and receiver and commitment_service.is_offered(session, receiver):
+        commitment_service.ask(session, receiver, [Reference(ENCAPSULATED_PDF, delivery.sop_instance_uid)], now)
 
 
 def resend(session: Session, actor: Actor, delivery_id: int, now: datetime) -> Delivery:

@@ -11,7 +11,11 @@ from sqlalchemy.orm import Session, aliased
 from reports.delivery import DeliveryState
 from reports.report import FINAL_STATUSES
 from reports.tables import Delivery, DeliveryAttempt, Report
+from worklist.commitment import CommitmentState
+from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
 from worklist.tables import Patient, Site, Study
+
+ASKING, COMMITTED = "asking", 0  # commitment_service: we asked a peer; it keeps the object
 
 UNDELIVERED = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.RETRY, DeliveryState.DEAD)
 # What the queue page filters by; a delivery that was given up is open too: someone must act.
@@ -123,4 +127,32 @@ def siblings(session: Session, report_ids: Sequence[int]) -> Mapping[int, list[D
     found: dict[int, list[Delivery]] = {report_id: [] for report_id in report_ids}
     for row in session.scalars(select(Delivery).where(Delivery.report_id.in_(report_ids)).order_by(Delivery.id)):
         found[row.report_id].append(row)
+    return found
+
+
+@dataclass(frozen=True)
+class Archiving:
+    """What the receiving PACS says of keeping a report. ``state``: asked | archived | not_kept | unanswered."""
+
+    state: str
+    at: datetime | None
+
+
+def archiving(session: Session, deliveries: Sequence[Delivery]) -> Mapping[str, Archiving]:
+    """By SOP Instance UID, of what its PACS was asked to keep; the newest request counts."""
+    uids = [one.sop_instance_uid for one in deliveries if one.sop_instance_uid]
+    rows = session.execute(
+        select(CommitmentReference.sop_instance_uid, CommitmentReference.failure_reason, CommitmentTransaction)
+        .join(CommitmentTransaction, CommitmentTransaction.id == CommitmentReference.transaction_id)
+        .where(CommitmentReference.sop_instance_uid.in_(uids), CommitmentTransaction.direction == ASKING)
+        .order_by(CommitmentTransaction.id)
+    )
+    found = {}
+    for uid, reason, transaction in rows:
+        state = "asked"
+        if transaction.state == CommitmentState.ANSWERED:
+            state = "archived" if reason == COMMITTED else "not_kept"
+        elif transaction.state == CommitmentState.DEAD:
+            state = "unanswered"
+        found[uid] = Archiving(state, transaction.ended_at)
     return found

@@ -1,13 +1,13 @@
 """The delivery queue on /admin: every report version on its way, each try with its outcome. [web]"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, request
 
 from reports import delivery_service, delivery_store
-from reports.delivery_store import FILTERS, QueueRow
+from reports.delivery_store import FILTERS, Archiving, QueueRow
 from reports.tables import Delivery, DeliveryAttempt
 from worklist import store
 from worklist.access import Act
@@ -31,16 +31,22 @@ def queue() -> dict[str, Any]:
         rows = delivery_store.queue(session, FILTERS[state], site)
         tries = delivery_store.attempts(session, [row.delivery.id for row in rows])
         siblings = delivery_store.siblings(session, [row.report.id for row in rows])
+        archived = delivery_store.archiving(session, [row.delivery for row in rows])
         oldest = delivery_store.oldest_unacknowledged(session)
         return {
-            "deliveries": [_row_json(row, tries[row.delivery.id], siblings[row.report.id]) for row in rows],
+            "deliveries": [
+                _row_json(row, tries[row.delivery.id], siblings[row.report.id], archived) for row in rows
+            ],
             "counts": delivery_store.counts(session, site),
             "oldest_unacknowledged": {"at": _text(oldest[0]), "site": oldest[1].code} if oldest else None,
         }
 
 
-def _row_json(row: QueueRow, tries: Sequence[DeliveryAttempt], siblings: Sequence[Delivery]) -> dict[str, Any]:
+def _row_json(
+    row: QueueRow, tries: Sequence[DeliveryAttempt], siblings: Sequence[Delivery], archived: Mapping[str, Archiving]
+) -> dict[str, Any]:
     delivery, report, study, site = row.delivery, row.report, row.study, row.site
+    kept = archived.get(delivery.sop_instance_uid or "")
     return {
         "delivery_id": delivery.id, "report_uid": report.report_uid, "report_status": report.status,
         "document_version": report.document_version, "signed_at": _text(report.signed_at),
@@ -53,6 +59,7 @@ def _row_json(row: QueueRow, tries: Sequence[DeliveryAttempt], siblings: Sequenc
         "next_attempt_at": _text(delivery.next_attempt_at), "last_error": delivery.last_error,
         "created_at": _text(delivery.created_at), "accepted_at": _text(delivery.accepted_at),
         "opened_at": _text(delivery.opened_at), "acknowledged_at": _text(delivery.acknowledged_at),
+        "archive": {"state": kept.state, "at": _text(kept.at)} if kept else None,
         "other_channels": [
             {"delivery_id": one.id, "channel": one.channel, "state": one.state, "accepted_at": _text(one.accepted_at),
              "opened_at": _text(one.opened_at), "acknowledged_at": _text(one.acknowledged_at)}

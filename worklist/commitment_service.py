@@ -21,13 +21,16 @@ from worklist.base import audit, outbox
 from worklist.commitment import CommitmentMove, CommitmentState, moved
 from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
 from worklist.tables import Device, Instance, Series, Site, Study
+from worklist.uid import new_uid
 
 ASKED, ASKING = "asked", "asking"
 # While an association re-reads and tells a result the worker keeps away; a killed listener loses it to the worker.
 HELD = timedelta(seconds=15)
 UIDS_PER_QUERY = 500
 KIND = "commitment"
+KIND_ASK = "ask_commitment"
 COMMITTED = 0
+UNANSWERED = "unanswered"  # the peer took our request; its result has not come
 
 
 def take_request(
@@ -192,15 +195,48 @@ def revive(row: CommitmentTransaction) -> None:
 
 
 def resend(session: Session, actor: Actor, transaction_id: int, now: datetime) -> CommitmentTransaction:
-    """An administrator has a result told again. Raises Refused("not_found"), IllegalCommitmentMove."""
+    """An administrator has a result told again, or a peer asked again. Raises Refused("not_found"),
+    IllegalCommitmentMove."""
     check(actor, Act.ADMIN_QUEUE)
     row = session.get(CommitmentTransaction, transaction_id)
-    if row is None or row.direction != ASKED:
+    if row is None:
         raise Refused("not_found")
+    if row.direction == ASKING:
+        again = ask_again(session, row, now)
+        _record(session, again, "commitment.resend", "ok", now, {"by": actor.username})
+        return again
     revive(row)
     outbox.promise(session, KIND, f"{KIND}:{row.id}", {"transaction_id": row.id}, now=now)
     _record(session, row, "commitment.resend", "ok", now, {"by": actor.username})
     return row
+
+
+def is_offered(session: Session, ae_title: str) -> bool:
+    """Whether a peer keeps objects for us: its device is registered with storage commitment, so its result is heard."""
+    device = session.scalar(select(Device).where(Device.ae_title == ae_title, Device.enabled))
+    return device is not None and "commitment" in device.services
+
+
+def ask(session: Session, peer_ae_title: str, named: Sequence[Reference], now: datetime) -> int:
+    """Promise that a peer is asked to keep these objects; the transaction's number."""
+    number = note_asking(session, peer_ae_title, CommitmentRequest(new_uid(), tuple(named)), now)
+    outbox.promise(session, KIND_ASK, f"{KIND_ASK}:{number}", {"transaction_id": number}, now=now)
+    return number
+
+
+def ask_again(session: Session, row: CommitmentTransaction, now: datetime) -> CommitmentTransaction:
+    """A request that was given up is made anew; a transaction's UID is used once. Raises IllegalCommitmentMove."""
+    moved(row.state, CommitmentMove.RESEND)
+    return session.get_one(CommitmentTransaction, ask(session, row.peer_ae_title, references(session, row.id), now))
+
+
+def address(session: Session, row: CommitmentTransaction) -> tuple[str, int] | None:
+    """Where the peer of a request of ours is reached: as a device, else as its site's receiver of reports."""
+    device = session.get(Device, row.device_id) if row.device_id is not None else None
+    if device is not None and device.enabled and device.host and device.port is not None:
+        return device.host, device.port
+    site = session.scalars(select(Site).where(Site.return_ae_title == row.peer_ae_title)).first()
+    return (site.return_host, site.return_port) if site and site.return_host and site.return_port else None
 
 
 def note_asking(session: Session, peer_ae_title: str, request: CommitmentRequest, now: datetime) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from pacs_bridge.commitment import PROCESSING_FAILURE, CommitmentRequest, CommitmentResult, Reference
 from pacs_bridge.commitment_scp import CommitmentProvider
 from pacs_bridge.ports import Peer
-from pacs_bridge.scu_commitment import tell_result
+from pacs_bridge.scu_commitment import request_commitment, tell_result
 from worklist import commitment_service as service
 from worklist.base.outbox import Job
 from worklist.commitment import CommitmentState
@@ -18,6 +18,7 @@ from worklist.roof import Roof
 from worklist.tables import Device
 
 HOLD_EVERY_S = 5.0
+ANSWER_ON_SAME_S = 1.0  # most peers answer by an association of their own
 NO_ADDRESS = "no_address"  # the device has no host and port: only its own association could have been told
 
 
@@ -123,3 +124,46 @@ def _told(roof: Roof, number: int, result: CommitmentResult) -> str:
 def _device(session: Session, number: int) -> Device | None:
     device_id = session.get_one(CommitmentTransaction, number).device_id
     return session.get(Device, device_id) if device_id is not None else None
+
+
+def ask(roof: Roof, job: Job) -> None:
+    """Outbox job: a peer is asked to keep what it took. Finished when its result is here, by whichever association."""
+    number = int(job.payload["transaction_id"])
+    with roof.db.write() as session:
+        row = session.get(CommitmentTransaction, number)
+        if row is None or row.state == CommitmentState.ANSWERED:
+            return
+        if row.state == CommitmentState.DEAD:  # taken from the dead letters
+            service.ask_again(session, row, roof.now())
+            return
+        is_taken = row.last_error == service.UNANSWERED
+        request = CommitmentRequest(row.transaction_uid, tuple(service.references(session, number)))
+        title, address = row.peer_ae_title, service.address(session, row)
+        row.n_attempts += 0 if is_taken else 1
+    outcome = service.UNANSWERED if is_taken else NO_ADDRESS
+    if address is not None and not is_taken:
+        outcome = _asked(roof, request, title, address)
+        if not outcome:
+            return
+    now, wait = roof.now(), None if outcome == NO_ADDRESS else next_attempt(job.n_attempts)
+    with roof.db.write() as session:
+        if session.get_one(CommitmentTransaction, number).state == CommitmentState.ANSWERED:
+            return
+        service.note_failure(session, number, outcome, now, is_final=wait is None)
+    if wait is None:
+        raise GiveUp(outcome)
+    raise Retry(outcome, now + wait)
+
+
+def _asked(roof: Roof, request: CommitmentRequest, title: str, address: tuple[str, int]) -> str:
+    """What became of the request; "" when the result came on the same association."""
+    answer = request_commitment(
+        request, *address, called_ae=title, calling_ae=roof.settings.ae_title, wait_s=ANSWER_ON_SAME_S
+    )
+    if answer.outcome != "accepted":
+        return answer.outcome
+    if answer.result is None:
+        return service.UNANSWERED
+    with roof.db.write() as session:
+        service.note_answer(session, title, answer.result, roof.now())
+    return ""

@@ -33,7 +33,7 @@ def recent() -> dict[str, Any]:
 
 
 @commitments.post("/api/admin/commitments/<int:number>/resend")
-@route_needs(Act.ADMIN_QUEUE, summary="Tell a device its result again", answers={200: "queued", 409: "nothing to tell"})
+@route_needs(Act.ADMIN_QUEUE, summary="Tell a device its result again, or ask a peer again", answers={200: "queued", 409: "nothing to tell"})
 def resend(number: int) -> dict[str, Any]:
     with write() as session:
         row = service.resend(session, actor(), number, now())

@@ -172,10 +172,11 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
     return Worker(
         roof.db,
         {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
-         "commitment": partial(commitment_work.tell, roof), **archive, **steps},
+         "commitment": partial(commitment_work.tell, roof), "ask_commitment": partial(commitment_work.ask, roof),
+         **archive, **steps},
         roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6, farewell=partial(say_going_down, roof),
-        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "archive": COPIES_AT_ONCE,
-                **dict.fromkeys(steps, 2)},
+        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2,
+                "archive": COPIES_AT_ONCE, **dict.fromkeys(steps, 2)},
     )  # fmt: skip
 
 
