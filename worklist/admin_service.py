@@ -55,7 +55,9 @@ def change_site(session: Session, actor: Actor | None, code: str, values: dict[s
 
 
 def _apply_site(site: Site, values: dict[str, Any]) -> None:
-    for name in ("name_zh", "name_en", "accession_prefix", "reads", "enabled", "return_character_set"):
+    if "accession_prefix" in values:
+        site.accession_prefix = values["accession_prefix"] or ""
+    for name in ("name_zh", "name_en", "reads", "enabled", "return_character_set"):
         if name in values:
             setattr(site, name, values[name])
     if "signatures_by_modality" in values:

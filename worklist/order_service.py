@@ -120,13 +120,15 @@ def _suggest(session: Session, order: Order, patient: Patient, zone: ZoneInfo, n
 def confirm_match(session: Session, actor: Actor, study: Study, order_uid: str, now: datetime) -> Order:
     """A person says that a study belongs to an order; priority and due time follow the order.
 
-    Raises Refused("order_not_found") for an order of another site, Refused("order_taken") for one
-    that already has a study.
+    Raises Refused("order_not_found") for an order of another site, or made from other images unless these are to
+    be taken again, Refused("order_taken") for one that already has a study.
     """
     order = session.get(Order, order_uid, with_for_update={"key_share": True})  # of two studies at once one has it
-    if order is None or order.site_id != study.site_id or order.made_from_object:
+    if order is None or order.site_id != study.site_id:
         raise Refused("order_not_found")
     retake = retake_service.awaited(session, order_uid=order_uid)
+    if order.made_from_object and retake is None:
+        raise Refused("order_not_found")
     if retake is None and session.scalar(select(Study.id).where(Study.order_uid == order_uid)):
         raise Refused("order_taken")
     if retake is not None:

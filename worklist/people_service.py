@@ -158,13 +158,14 @@ def is_certificate_untrue(person: Person, changes: Mapping[str, Any]) -> bool:
 def change_licence(
     session: Session, actor: Actor | None, account: Account, now: datetime, *,
     name_en: str | None = None, licence_number: str | None = None, licence_valid_until: date | None = None,
+    ends_licence: bool = False,
 ) -> None:  # fmt: skip
-    """Change what is not None. Raises Refused("forbidden")."""
+    """Change what is not None; ``ends_licence``: no date stands, and nothing is signed. Raises Refused("forbidden")."""
     if actor is not None:
         check(actor, Act.ADMIN_ACCOUNTS)
     account.name_en = account.name_en if name_en is None else name_en
     account.licence_number = account.licence_number if licence_number is None else licence_number
-    if licence_valid_until is not None:
+    if licence_valid_until is not None or ends_licence:
         account.licence_valid_until = licence_valid_until
     until = account.licence_valid_until
     details = {"licence_number": account.licence_number, "valid_until": until.isoformat() if until else None}

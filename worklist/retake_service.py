@@ -10,7 +10,7 @@ from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit
 from worklist.retake import CATEGORIES
 from worklist.study import InputReadiness
-from worklist.tables import Study, Workitem
+from worklist.tables import Order, Study, Workitem
 from worklist.uid import new_uid
 from worklist.workitem import WorkitemMove, WorkitemState, WorkitemStep
 from worklist.workitem_service import held, move
@@ -64,6 +64,25 @@ def awaited(session: Session, *, study_id: int | None = None, order_uid: str | N
         .limit(1)
     )
     return session.scalar(query.where(Study.id == study_id) if study_id else query.where(Study.order_uid == order_uid))
+
+
+def suggested_order(session: Session, study: Study, since: datetime) -> str | None:
+    """The request of a study returned for a retake that ``study`` may answer; for a person to confirm.
+
+    Of the same patient and modality, and without a request of its own: with one, that matches or is suggested itself.
+    """
+    later = aliased(Workitem)
+    query = (
+        select(Study.order_uid)
+        .join(Workitem, Workitem.study_id == Study.id)
+        .join(Order, Order.order_uid == Study.order_uid)
+        .where(Study.patient_pk == study.patient_pk, Study.modality == study.modality, Study.id != study.id)
+        .where(Order.made_from_object.is_(True), Workitem.retake_reason.is_not(None), Workitem.ended_at >= since)
+        .where(~exists().where(later.replaces == Workitem.workitem_uid))
+        .order_by(Workitem.ended_at.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
 
 
 def follow(session: Session, retake: Workitem, study: Study, now: datetime) -> None:

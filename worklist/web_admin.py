@@ -39,7 +39,7 @@ register_codes(
 
 SITE = {
     "name_zh": Field(str, False, 128, min_len=1), "name_en": Field(str, False, 128),
-    "accession_prefix": Field(str, False, 4, min_len=2), "reads": Field(bool, False), "enabled": Field(bool, False),
+    "accession_prefix": Field(str, False, 4, min_len=2, nullable=True), "reads": Field(bool, False), "enabled": Field(bool, False),
     "signatures_by_modality": Field(dict, False), "return_ae_title": Field(str, False, 16, nullable=True),
     "return_host": Field(str, False, 255, nullable=True), "return_port": Field(int, False, nullable=True),
     "return_character_set": Field(str, False, choices={"ISO_IR 192", "GB18030"}),

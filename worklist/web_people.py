@@ -49,7 +49,7 @@ PERSON = {
     "role": Field(str, False, choices=ROLES), "site": Field(str, False, 32),
     "kinds": Field(list, False, 2, items=Field(str, choices=KINDS)),
     "enabled": Field(bool, False), "licence_number": Field(str, False, 32),
-    "licence_valid_until": Field(str, False, 10),
+    "licence_valid_until": Field(str, False, 10, nullable=True),
 }  # fmt: skip
 PASSWORD = Field(str, max_len=LONGEST_PASSWORD, min_len=1)
 NEW_PERSON = {
@@ -137,6 +137,7 @@ def change_user(username: str) -> dict[str, Any]:
             people_service.change_licence(
                 session, actor(), person.account, now(), name_en=body.get("name_en"),
                 licence_number=body.get("licence_number"), licence_valid_until=valid_until,
+                ends_licence="licence_valid_until" in body and valid_until is None,
             )  # fmt: skip
         if untrue is not None:
             # The list first: were it written after the row, a fault between the two would leave a key that signs.

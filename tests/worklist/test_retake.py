@@ -101,6 +101,24 @@ def test_a_new_study_of_the_same_request_follows_what_was_returned(
     assert county.open_workitem(third.id).replaces is None
 
 
+def test_a_retake_without_a_request_is_offered_and_a_person_confirms_it(
+    county: Township, app: Flask, tmp_path: Path
+) -> None:
+    first = taken(county, tmp_path, PatientID="0007")
+    uid = returned(county, app, first)
+    other = taken(county, tmp_path, PatientID="0008")
+    second, third = (taken(county, tmp_path, PatientID="0007") for _ in range(2))
+    assert [one.suggested_order_uid for one in (other, second, third)] == [None, first.order_uid, first.order_uid]
+    assert county.open_workitem(second.id).replaces is None  # the machine alone links nothing
+    tech, body = Person(county, app, "tech"), {"order_uid": first.order_uid}
+    assert tech("POST", f"/api/studies/{other.study_instance_uid}/order", json={"order_uid": other.order_uid})[0] == 404
+    assert tech("POST", f"/api/studies/{second.study_instance_uid}/order", json=body)[0] == 200
+    assert county.open_workitem(second.id).replaces == uid
+    assert (county.row(Study, second.id).order_uid, county.row(Study, third.id).suggested_order_uid) == (first.order_uid, None)
+    assert tech("POST", f"/api/studies/{third.study_instance_uid}/order", json=body)[0] == 404
+    assert taken(county, tmp_path, PatientID="0007").suggested_order_uid is None
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [({"category": "ugly"}, 422, "field_choice"), ({"category": "other", "reason": " "}, 422, "reason_missing"),

@@ -113,6 +113,15 @@ def test_the_same_site_made_twice_at_once_is_a_conflict(county: Township, app: F
         assert sorted(pool.map(make, range(4))) == [201, 409, 409, 409]
 
 
+def test_a_prefix_typed_by_mistake_can_be_emptied(county: Township, app: Flask) -> None:
+    admin, at = Person(county, app, "admin"), "/api/admin/sites/QINGSHAN"
+    assert admin("PATCH", at, json={"name_en": "Qingshan"})[1]["accession_prefix"] == "QS"
+    assert admin("PATCH", at, json={"accession_prefix": None})[1]["accession_prefix"] == ""
+    assert admin("PATCH", at, json={"accession_prefix": "Q"})[0] == 422
+    order = {"modality": "CT", "complaint": "头痛", "patient": {"name": "王芳", "patient_id": "1", "sex": "F", "birth_date": "1949-12-31"}}
+    assert Person(county, app, "tech")("POST", "/api/orders", json=order)[1]["accession_number"].isdecimal()
+
+
 def test_every_no_leaves_a_row_also_of_a_table_and_of_a_forged_page(county: Township, app: Flask, tmp_path: Path) -> None:
     item = study_of(county, tmp_path)
     reader = Person(county, app, "radiologist")

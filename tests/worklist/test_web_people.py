@@ -133,6 +133,14 @@ def test_no_key_without_a_valid_licence(app: Flask, admin: Caller, licence: dict
     assert (status, said["error"]["code"]) == (403, code)
 
 
+def test_what_was_typed_by_mistake_can_be_emptied(app: Flask, admin: Caller) -> None:
+    at = "/api/admin/users/reader-qingshan"
+    admin("PATCH", at, LICENCE)
+    assert admin("PATCH", at, {"name_en": "Reader"})[1]["licence_valid_until"] == LICENCE["licence_valid_until"]
+    assert admin("PATCH", at, {"licence_number": "", "licence_valid_until": None})[1]["licence_valid_until"] is None
+    assert make_key(Caller(app, "reader-qingshan"))[1]["error"]["code"] == "licence_missing"
+
+
 def test_a_licence_ends_with_the_day_of_the_place(app: Flask, admin: Caller, clock: Clock) -> None:
     """On the last day it still counts when UTC has gone on (or not yet begun the next)."""
     admin("PATCH", "/api/admin/users/reader-qingshan", LICENCE | {"licence_valid_until": "2026-03-02"})

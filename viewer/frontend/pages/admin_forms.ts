@@ -35,8 +35,8 @@ export function siteForm(site: Site | null, changed: Changed): void {
       signatures_by_modality: { ...rule, CT: Number(text(fields, "ct")), "*": Number(text(fields, "other")) },
       return_ae_title: text(fields, "return_ae_title") || null, return_host: text(fields, "return_host") || null,
       return_port: number(fields, "return_port", t("ui.admin.form.port")), return_character_set: text(fields, "return_character_set"),
+      accession_prefix: text(fields, "accession_prefix") || null,
     };
-    if (text(fields, "accession_prefix")) values["accession_prefix"] = text(fields, "accession_prefix");
     if (!site) return server.post("/api/admin/sites", { ...values, code: text(fields, "code") });
     return server.patch(`/api/admin/sites/${site.code}`, { ...values, enabled: fields.has("enabled") });
   };
@@ -68,8 +68,8 @@ export function personForm(person: Person | null, sites: readonly Site[], change
     const values: Record<string, unknown> = {
       name: text(fields, "name"), name_en: text(fields, "name_en"), role: text(fields, "role"), site: text(fields, "site"),
       kinds: READING_ROLES.has(text(fields, "role")) ? fields.getAll("kinds").map(String) : [], licence_number: text(fields, "licence_number"),
+      licence_valid_until: text(fields, "licence_valid_until") || null,
     };
-    if (text(fields, "licence_valid_until")) values["licence_valid_until"] = text(fields, "licence_valid_until");
     if (!person) return server.post("/api/admin/users", { ...values, username: text(fields, "username"), password: String(fields.get("password") ?? "") });
     return server.patch(`/api/admin/users/${person.username}`, { ...values, enabled: fields.has("enabled") });
   };

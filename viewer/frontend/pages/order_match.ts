@@ -26,7 +26,7 @@ export function attentionCard(item: WorklistItem, order: OpenOrder, thumbnail: s
     h("div", {},
       h("div", { class: "pair" }, h("span", { class: "chip dashed amber" }, t("ui.tech.suggestion")), h("span", { class: "caption" }, t("page.tech.arrived_at", { time: moment(item.received_at) }))),
       h("div", {}, h("b", {}, item.patient.name || "—"), ` ${sexAndAge(item.patient)} · ${modality(item.modality)} ${exam(item)}`),
-      h("p", { class: "tx2" }, t("page.tech.suggestion_words", { accession: order.accession_number, name: order.patient.name })),
+      h("p", { class: "tx2" }, order.made_from_object ? t("page.tech.retake_words", { time: moment(order.created_at) }) : t("page.tech.suggestion_words", { accession: order.accession_number, name: order.patient.name })),
       h("div", { class: "actions" },
         h("button", { class: "btn primary small", type: "button", onclick: () => openMatch(item, order, changed) }, t("page.tech.check_order")))));
 }
@@ -42,10 +42,10 @@ export function openMatch(item: WorklistItem, order: OpenOrder, changed: () => v
     [t("page.tech.day"), fullDate(item.acquired_at ?? item.received_at), fullDate(order.created_at)],
   ];
   const dialog = openDialog({
-    title: t("page.tech.match_title"),
+    title: t(order.made_from_object ? "page.tech.retake_title" : "page.tech.match_title"),
     icon: "link",
     size: "wide",
-    consequence: t("page.tech.match_consequence"),
+    consequence: t(order.made_from_object ? "page.tech.retake_consequence" : "page.tech.match_consequence"),
     body: [compare(rows), request(order)],
     primary: { words: t("ui.tech.suggestion_confirm"), run: () => settle(item, order.order_uid, changed) },
   });

@@ -21,7 +21,7 @@ export function suggestedOrder(detail: Detail, order: Suggested, changed: () => 
     }
   };
   return h("section", { class: "suggested" },
-    h("h3", {}, h("span", {}, t("page.reader.match_title")), h("span", { class: "chip dashed" }, t("page.reader.match_machine"))),
+    h("h3", {}, h("span", {}, t(order.made_from_object ? "page.tech.retake_title" : "page.reader.match_title")), h("span", { class: "chip dashed" }, t("page.reader.match_machine"))),
     h("p", {}, h("b", {}, order.patient.name), ` ${sexAndAge(order.patient)} · ${order.accession_number} · ${moment(order.created_at)}`),
     h("p", { class: "tx2" }, [order.complaint, order.question].filter(Boolean).join(" · ") || "—"),
     person.role !== "trainee" && h("div", { class: "pair" },
