@@ -270,6 +270,8 @@ def _order_for(session: Session, study: Study, patient: Patient, zone: ZoneInfo,
             return order
         if found is Match.SUGGESTED and study.suggested_order_uid is None:
             study.suggested_order_uid = order.order_uid
+    if study.suggested_order_uid is None:
+        study.suggested_order_uid = retake_service.suggested_order(session, study, now - MATCH_WINDOW)
     site = session.get_one(Site, study.site_id)
     order = Order(
         order_uid=new_uid(), site_id=study.site_id, patient_pk=patient.id, modality=study.modality,
