@@ -8,7 +8,6 @@ They count together (``census``).
 
 import errno
 import logging
-import select
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.census import Bounds, Census, Refused, Seat
+from pacs_bridge.hall import Caller, Hall
 from pacs_bridge.ports import Inbox
 from pacs_bridge.provider import Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation
@@ -103,6 +103,7 @@ class Listener:
         self._lock = threading.Lock()
         self._associations: dict[int, DirectAssociation] = {}  # by place
         self._seat = limits.census(1).seat(0) if seat is None else seat
+        self._hall = Hall()
         self._thread: threading.Thread | None = None
         self._refused_logged_s = 0.0
 
@@ -116,7 +117,7 @@ class Listener:
     @property
     def n_connections(self) -> int:
         with self._lock:
-            return len(self._associations)
+            return len(self._associations) + len(self._hall)
 
     @property
     def is_listening(self) -> bool:
@@ -162,20 +163,25 @@ class Listener:
         return self.n_connections == 0
 
     def _accept_all(self) -> None:
+        """The accepting thread: takes connections, lets them wait for their first byte, gives each a thread then."""
         sockets = self._sockets
         if sockets is None:
             return
-        poller = select.poll()
-        listening = {one.fileno(): one for one in (sockets.plain, sockets.tls) if one is not None}
-        for descriptor in listening:
-            poller.register(descriptor, select.POLLIN)
+        self._hall = Hall(*(one for one in (sockets.plain, sockets.tls) if one is not None))
         while not self._stopping.is_set():
-            for descriptor, _ in poller.poll(250):
+            speaking, knocked_at = self._hall.wait(0.25)
+            for caller in speaking:
+                self._begin(caller)
+            for listening in knocked_at:
                 if sockets.is_shared and (n_ahead := self._seat.n_ahead()):
                     time.sleep(0.001 * min(n_ahead, 10))  # a process with less to do is quicker, and takes it
-                self._accept(listening[descriptor], is_tls=listening[descriptor] is sockets.tls)
+                self._accept(listening, is_tls=listening is sockets.tls)
             for place in self._seat.leavers():  # for one that another process has taken
                 self._show_out(place)
+            for caller in self._hall.take_overdue(time.monotonic()):
+                self._drop(caller)
+        for caller in self._hall.take_overdue(float("inf")):
+            self._drop(caller)
 
     def _accept(self, listening: socket.socket, *, is_tls: bool) -> None:
         try:
@@ -184,10 +190,6 @@ class Listener:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                 time.sleep(0.1)  # wait until an association ends; the backlog holds the caller meanwhile
             return  # or another process was quicker
-        self._take(client, address, is_tls=is_tls)
-
-    def _take(self, client: socket.socket, address: tuple[str, int], *, is_tls: bool) -> None:
-        """Give the connection a thread; where there are too many, in place of one that has said nothing yet."""
         try:
             place = self._seat.take(address[0])
         except Refused as refused:
@@ -196,18 +198,34 @@ class Listener:
             return
         if place.leaver is not None:
             self._show_out(place.leaver)
-        try:
-            self._start_association(client, address, place.at, is_tls=is_tls)
-        except Exception as error:  # no thread, no memory, already gone: this caller only
-            log.error("connection dropped: %s", type(error).__name__)
-            self._forget(place.at)
-            client.close()
+        until_s = time.monotonic() + self._limits.handshake_timeout_s
+        self._hall.add(Caller(client, address, place.at, is_tls, until_s))
 
     def _show_out(self, place: int) -> None:
+        if (caller := self._hall.take(place)) is not None:
+            return self._drop(caller)
         with self._lock:
             association = self._associations.get(place)
         if association is not None:
             association.hang_up()  # its thread ends by itself
+        return None
+
+    def _drop(self, caller: Caller) -> None:
+        caller.client.close()
+        self._forget(caller.place)
+
+    def _begin(self, caller: Caller) -> None:
+        """The first byte is there, or the end: a thread for the one, a failure of its source the other."""
+        try:
+            if not caller.is_gone():
+                return self._start_association(caller)
+            if self._seat.failed(caller.address[0]):  # in a thread: the trail may have to wait for its database
+                told = self._office, caller.address[0]
+                threading.Thread(target=_tell_throttled, args=told, name="throttled", daemon=True).start()
+        except Exception as error:  # no thread, no memory: this caller only
+            log.error("connection dropped: %s", type(error).__name__)
+        self._drop(caller)
+        return None
 
     def _log_refusal(self, limit: str) -> None:
         now_s = time.monotonic()
@@ -215,24 +233,19 @@ class Listener:
             self._refused_logged_s = now_s
             log.warning("connections refused: %s", limit)
 
-    def _start_association(
-        self, client: socket.socket, address: tuple[str, int], place: int, *, is_tls: bool
-    ) -> None:
+    def _start_association(self, caller: Caller) -> None:
+        client, limits = caller.client, self._limits
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         association = DirectAssociation(
-            self._ae, client, address, _Counted(self._office, self._seat, place, self._is_early, self._forget),
-            max_pdu_bytes=self._limits.max_pdu_bytes, handshake_timeout_s=self._limits.handshake_timeout_s,
-            network_timeout_s=self._limits.network_timeout_s, stopping=self._stopping,
-            tls=self._tls if is_tls else None,
+            self._ae, client, caller.address, _Counted(self._office, self._seat, caller, self._stopping, self._forget),
+            max_pdu_bytes=limits.max_pdu_bytes, handshake_timeout_s=max(0.0, caller.until_s - time.monotonic()),
+            network_timeout_s=limits.network_timeout_s, stopping=self._stopping,
+            tls=self._tls if caller.is_tls else None,
         )  # fmt: skip
         with self._lock:
-            self._associations[place] = association
+            self._associations[caller.place] = association
         association.start()
-
-    def _is_early(self, began_s: float) -> bool:
-        """Whether a connection that has said nothing has not been ended by us."""
-        return not self._stopping.is_set() and time.monotonic() - began_s < self._limits.handshake_timeout_s
 
     def _forget(self, place: int) -> None:
         with self._lock:
@@ -244,15 +257,14 @@ class _Counted(Services):
     """Services whose begin and end the listener hears of, and the count of what a source fails at."""
 
     def __init__(
-        self, office: Office, seat: Seat, place: int, is_early: Callable[[float], bool], forget: Callable[[int], None]
+        self, office: Office, seat: Seat, caller: Caller, stopping: threading.Event, forget: Callable[[int], None]
     ) -> None:
         super().__init__(office)
-        self._seat, self._place, self._is_early, self._forget = seat, place, is_early, forget
+        self._seat, self._caller, self._stopping, self._forget = seat, caller, stopping, forget
         self._is_refused = False
-        self._began_s = time.monotonic()
 
     def admit(self, assoc: DirectAssociation, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
-        if not self._seat.begin(self._place):
+        if not self._seat.begin(self._caller.place):
             return TEMPORARY_CONGESTION  # shown out in this moment
         refusal = super().admit(assoc, request)
         if refusal is None:
@@ -268,16 +280,21 @@ class _Counted(Services):
         try:
             super().closed(assoc, outcome)
             if self._is_failure(assoc) and self._seat.failed(assoc.peer_address):
-                log.warning("connections of a source that keeps failing are refused for a while")
-                office, address = self._office, assoc.peer_address
-                office.inbox.association_refused("", office.ae_title, address, "source_throttled")
-        except Exception as error:
-            log.error("throttling not noted: inbox raised %s", type(error).__name__)
+                _tell_throttled(self._office, assoc.peer_address)
         finally:
-            self._forget(self._place)
+            self._forget(self._caller.place)
 
     def _is_failure(self, assoc: DirectAssociation) -> bool:
-        """Refused, or gone before it asked for anything; not those that are silent until their time is up."""
-        if self._is_refused or assoc.has_begun:
+        """Refused, or gone before it asked for anything; not where we have ended it for its silence."""
+        if self._is_refused or assoc.has_begun or self._stopping.is_set():
             return self._is_refused
-        return self._is_early(self._began_s) and not self._seat.is_leaving(self._place)
+        return time.monotonic() < self._caller.until_s and not self._seat.is_leaving(self._caller.place)
+
+
+def _tell_throttled(office: Office, address: str) -> None:
+    """One row of the trail for many refusals."""
+    log.warning("connections of a source that keeps failing are refused for a while")
+    try:
+        office.inbox.association_refused("", office.ae_title, address, "source_throttled")
+    except Exception as error:
+        log.error("throttling not noted: inbox raised %s", type(error).__name__)
