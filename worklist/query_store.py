@@ -10,18 +10,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, String, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
-from pacs_bridge.query import Query
+from pacs_bridge.query import Name, OneOf, Query
 from worklist.query_where import Where, is_visible
 from worklist.tables import Instance, Patient, Series, Study
 
-NARROW = 1000  # studies or patients that are looked at one by one
-_LOOKED_AT = 2 * NARROW  # patients of every site, to find those of one
+NARROW = 2500  # studies or patients that are looked at one by one: a walk to a page's worth of more costs no more
 _LAST_ROW = 2**31 - 1
-_OF_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
+_OF_PATIENT = ("PatientName", "PatientID", "PatientBirthDate")
 _PATIENT_COLUMNS = frozenset((*_OF_PATIENT, "PatientSex"))
+_UIDS = frozenset(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
 # The zero stands in the statement: a partial index is used only where its own condition does.
 IS_NOT_EMPTY = Study.n_instances > literal_column("0")
 
@@ -46,14 +61,18 @@ class Key:
 
 def narrowed(session: Session, query: Query, sight: Sight) -> tuple[int, ...] | None:
     """The few studies that the query's rarest key leaves, or None where no key is rare."""
-    for probe in _probes(session, query, sight):
+    has_uid = any(path in _UIDS for path, _ in query.matches)  # nothing is rarer
+    pks = None if has_uid else patients_narrowed(session, query, sight)
+    if pks is not None and not pks:
+        return ()
+    for probe in _probes(session, query, pks):
         found = session.scalars(probe.distinct().limit(NARROW + 1)).all()
         if len(found) <= NARROW:
             return tuple(found)
     return None
 
 
-def _probes(session: Session, query: Query, sight: Sight) -> list[Any]:
+def _probes(session: Session, query: Query, pks: Sequence[int] | None) -> list[Any]:
     where, matches = Where(session), dict(query.matches)
     probes: list[Any] = []
     if "StudyInstanceUID" in matches:
@@ -66,10 +85,8 @@ def _probes(session: Session, query: Query, sight: Sight) -> list[Any]:
         probes.append(select(Series.study_id).join(Instance, Instance.series_id == Series.id).where(condition))
     if "AccessionNumber" in matches:
         probes.append(select(Study.id).where(where.of("AccessionNumber", matches["AccessionNumber"], is_key=True)))
-    if any(path in matches for path in _OF_PATIENT):
-        pks = patients_narrowed(session, query, sight)
-        if pks is not None:
-            probes.append(select(Study.id).where(Study.patient_pk.in_(pks)))
+    if pks is not None:
+        probes.append(select(Study.id).where(Study.patient_pk.in_(_numbers(pks))))
     for path in ("Modality", "ModalitiesInStudy"):
         if path in matches:
             condition = where.of("Modality", matches[path], is_key=True)
@@ -79,14 +96,24 @@ def _probes(session: Session, query: Query, sight: Sight) -> list[Any]:
 
 def patients_narrowed(session: Session, query: Query, sight: Sight) -> Sequence[int] | None:
     """The few patients whom the query's keys leave, or None. A patient is one site's: another site's do not count."""
-    where = Where(session)
-    keys = [where.of(path, match, is_key=True) for path, match in query.matches if path in _OF_PATIENT]
-    if not keys:
+    where, matches = Where(session), dict(query.matches)
+    name = matches.get("PatientName")
+    ways: list[tuple[str, ColumnElement[bool]]] = []
+    if isinstance(name, Name) and not isinstance(matches.get("PatientID"), OneOf):
+        ways = where.name_ways(name)
+    keys = [where.of(path, matches[path], is_key=True) for path in _OF_PATIENT[1:] if path in matches]
+    if not keys and not ways:
         return None
-    most = NARROW if sight.site_id is None else _LOOKED_AT
-    found = session.execute(select(Patient.id, Patient.site_id).where(*keys).limit(most + 1)).all()
-    own = [pk for pk, site_id in found if sight.site_id in (None, site_id)]
-    return own if len(found) <= most and len(own) <= NARROW else None
+    found: set[int] = set()
+    alone = "" if "PatientID" in matches else "INDEXED BY ix_patient_birth_date"
+    for hint, way in ways or [(alone, true())]:
+        statement = select(Patient.id).where(way, *keys).with_hint(Patient, hint, "sqlite")
+        if sight.site_id is not None:
+            statement = statement.where(Patient.site_id == sight.site_id)
+        found.update(session.scalars(statement.limit(NARROW + 1)))
+        if len(found) > NARROW:
+            return None
+    return sorted(found)
 
 
 def page(
@@ -101,15 +128,10 @@ def page(
         return []
     levels = {"STUDY": 1, "SERIES": 2, "IMAGE": 3}[query.level]
     columns: tuple[Any, ...] = (Study.study_date, Study.id, Series.id, Instance.id)[: levels + 1]
-    statement: Any = select(*columns).select_from(Study)
-    if any(path in _PATIENT_COLUMNS for path, _ in query.matches):
-        statement = statement.join(Patient, Patient.id == Study.patient_pk)
-    statement = _joined(statement, levels)
-    statement = statement.with_hint(Study, _index(few, sight), "sqlite")
-    where = Where(session)
-    conditions = [where.of(path, match) for path, match in query.matches]
+    statement = _joined(select(*columns).select_from(Study), levels).with_hint(Study, _index(few, sight), "sqlite")
+    conditions = _conditions(session, query)
     if few is not None:
-        conditions.append(Study.id.in_(few))
+        conditions.append(Study.id.in_(_numbers(few)))
     conditions += [sight.where, IS_NOT_EMPTY]
     if until is not None:
         conditions.append(_place(until) <= _AT)
@@ -117,6 +139,23 @@ def page(
     order: list[Any] = [Study.study_date.desc(), Study.id.desc(), Series.id, Instance.id][: levels + 1]
     rows = session.execute(statement.order_by(*order).limit(limit).offset(offset or None))
     return [Key(*row) for row in rows]
+
+
+def _conditions(session: Session, query: Query) -> list[ColumnElement[bool]]:
+    """Of all keys. A patient's are asked study by study: a planner that joined them would begin with the patients."""
+    where = Where(session)
+    of_patient = [where.of(path, match) for path, match in query.matches if path in _PATIENT_COLUMNS]
+    found = [where.of(path, match) for path, match in query.matches if path not in _PATIENT_COLUMNS]
+    if of_patient:
+        theirs = select(and_(*of_patient)).where(Patient.id == Study.patient_pk).correlate(Study)
+        found.append(theirs.scalar_subquery())
+    return found
+
+
+def _numbers(ids: Sequence[int]) -> BindParameter[Any]:
+    """Row ids written into the statement: thousands of parameters cost more than the lookup."""
+    every: Any = ids
+    return bindparam(None, every, expanding=True, literal_execute=True, type_=Integer())
 
 
 def _joined(statement: Select[Any], levels: int) -> Select[Any]:
@@ -183,7 +222,7 @@ def patient_page(
         *(where.of(path, match) for path, match in query.matches if path != "IssuerOfPatientID")
     )
     if few is not None:
-        statement = statement.where(Patient.id.in_(few))
+        statement = statement.where(Patient.id.in_(_numbers(few)))
     if until is not None:
         statement = statement.where(Patient.id <= until)
     return list(session.scalars(statement.order_by(Patient.id).limit(limit)))

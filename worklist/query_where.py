@@ -10,7 +10,7 @@ from datetime import date
 from itertools import permutations
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from pacs_bridge.query import Between, Match, Moments, Name, OneOf, Pattern
@@ -51,7 +51,7 @@ class Where:
     def of(self, path: str, match: Match, *, is_key: bool = False) -> ColumnElement[bool]:
         """The condition of one key; ``is_key``: an index may serve it."""
         if isinstance(match, Name):
-            return self._person(path, match, is_key)
+            return self._person(path, match)
         if path in ("ModalitiesInStudy", "SOPClassesInStudy", "IssuerOfPatientID"):
             return self._of_study(path, match)
         column = COLUMNS[path]
@@ -69,10 +69,14 @@ class Where:
             return Study.site_id.in_(select(Site.id).where(self._text(Site.code, match)))
         if path == "ModalitiesInStudy":
             inside = self._text(Series.modality, match)
-            return exists(select(1).where(Series.study_id == Study.id, inside, is_visible()).correlate(Study))
+            return self._one_by_one(select(1).where(Series.study_id == Study.id, inside, is_visible()))
         of_instances = select(1).select_from(Series).join(Instance, Instance.series_id == Series.id)
         shown = and_(self._text(Instance.sop_class_uid, match), Instance.hidden_code.is_(None))
-        return exists(of_instances.where(Series.study_id == Study.id, shown).correlate(Study))
+        return self._one_by_one(of_instances.where(Series.study_id == Study.id, shown))
+
+    def _one_by_one(self, rows: Select[Any]) -> ColumnElement[bool]:
+        """Whether a study has such rows, looked up study by study: PostgreSQL would join all there are of them."""
+        return exists((rows if self._is_sqlite else rows.offset(0)).correlate(Study))
 
     def _plain(self, column: Any, empty: Any, is_key: bool) -> Any:
         return column if is_key or not self._is_sqlite or column is Study.study_date else func.coalesce(column, empty)
@@ -110,36 +114,51 @@ class Where:
             conditions += [day <= high_day, or_(day < high_day, last)]
         return and_(*conditions)
 
-    def _person(self, path: str, match: Name, is_key: bool) -> ColumnElement[bool]:
+    def _person(self, path: str, match: Name) -> ColumnElement[bool]:
         if path != "PatientName":  # another person's name is a text without pinyin
             return self._like(func.lower(COLUMNS[path]), f"*{'*'.join(match.groups)}*" if match.is_fuzzy
                               else "=".join(match.groups))  # fmt: skip
-        if match.is_fuzzy:
-            return or_(*(self._any_group(pattern, is_key) for pattern in _orders(match.groups)))
-        if len(match.groups) == 1:
-            return self._any_group(match.groups[0], is_key)
-        alphabetic, ideographic = match.groups[0], match.groups[1]
-        own = []
-        if alphabetic.strip("*"):
-            own.append(self._like(self._plain(Patient.name_alphabetic, "", is_key), alphabetic))
-        if ideographic.strip("*"):
-            own.append(self._like(self._plain(Patient.name, "", is_key), _joined(ideographic)))
+        if match.is_fuzzy or len(match.groups) == 1:
+            patterns = _orders(match.groups) if match.is_fuzzy else match.groups
+            return or_(*(self._any_group(pattern) for pattern in patterns))
+        own = [self._like(self._plain(column, "", False), pattern) for column, pattern in _each_group(match)]
         return and_(*own) if own else Patient.id.is_not(None)
 
-    def _any_group(self, pattern: str, is_key: bool) -> ColumnElement[bool]:
+    def _any_group(self, pattern: str) -> ColumnElement[bool]:
         """As written; characters also without their separators, Latin letters also as pinyin or initials."""
-        alphabetic = self._plain(Patient.name_alphabetic, "", is_key)
-        name, spelled, initials = (
-            self._plain(column, "", is_key) for column in (Patient.name, Patient.name_pinyin, Patient.name_initials)
-        )
-        if not pattern.isascii():
-            return or_(self._like(alphabetic, pattern), self._like(name, _joined(pattern)))
-        is_han = Patient.name >= _FIRST_HAN if not self._is_sqlite else func.coalesce(Patient.name, "") >= _FIRST_HAN
-        joined = _joined(pattern)
-        return or_(
-            self._like(alphabetic, pattern), and_(self._like(spelled, joined), is_han),
-            and_(self._like(initials, joined), is_han),
-        )  # fmt: skip
+        is_han = self._plain(Patient.name, "", False) >= _FIRST_HAN
+        return or_(*(
+            and_(self._like(self._plain(column, "", False), wanted), *([is_han] if column in _SPELLED else []))
+            for column, wanted in _columns_of(pattern)
+        ))  # fmt: skip
+
+    def name_ways(self, match: Name) -> list[tuple[str, ColumnElement[bool]]]:
+        """SQLite's hints for Patient and what each index is asked; together all matches, and a few that are none."""
+        if match.is_fuzzy or len(match.groups) == 1:
+            patterns = _orders(match.groups) if match.is_fuzzy else match.groups
+            asked = [way for pattern in patterns for way in _columns_of(pattern)]
+        else:
+            asked = _each_group(match)[:1]
+        return [
+            (f"INDEXED BY ix_patient_{column.key}_site_id", self._like(column, pattern)) for column, pattern in asked
+        ]
+
+
+_SPELLED = (Patient.name_pinyin, Patient.name_initials)
+
+
+def _columns_of(pattern: str) -> list[tuple[Any, str]]:
+    """Where a group of a name may stand, and as what."""
+    joined = _joined(pattern)
+    if not pattern.isascii():
+        return [(Patient.name_alphabetic, pattern), (Patient.name, joined)]
+    return [(Patient.name_alphabetic, pattern), *((column, joined) for column in _SPELLED)]
+
+
+def _each_group(match: Name) -> list[tuple[Any, str]]:
+    """The groups that are asked for, each in its own column."""
+    groups = ((Patient.name_alphabetic, match.groups[0]), (Patient.name, _joined(match.groups[1])))
+    return [(column, pattern) for column, pattern in groups if pattern.strip("*")]
 
 
 def _joined(pattern: str) -> str:

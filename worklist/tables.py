@@ -79,17 +79,20 @@ class Patient(Base):
         UniqueConstraint("site_id", "identity_key"),
         Index("ix_patient_site_id_patient_id", "site_id", "patient_id"),
         Index("ix_patient_patient_id", "patient_id"),
-    )
+        # With the site, so that what others have of a common surname is left out before any row is read.
+        *(Index(f"ix_patient_{name}_site_id", name, "site_id", postgresql_include=["id"])
+          for name in ("name", "name_pinyin", "name_initials", "name_alphabetic")),
+    )  # fmt: skip
     id: Mapped[int] = mapped_column(primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     identity_key: Mapped[str] = mapped_column(String(64))
     patient_id: Mapped[str | None] = mapped_column(searched(64))  # None: the object carried none
-    name: Mapped[str] = mapped_column(searched(256), index=True)
-    name_pinyin: Mapped[str] = mapped_column(searched(512), default="", index=True)
-    name_initials: Mapped[str] = mapped_column(searched(64), default="", index=True)
+    name: Mapped[str] = mapped_column(searched(256))
+    name_pinyin: Mapped[str] = mapped_column(searched(512), default="")
+    name_initials: Mapped[str] = mapped_column(searched(64), default="")
     # As the first object wrote it, Zheng^Liqun=郑^立群 ("" where there was none yet), and its first group to search by.
     name_sent: Mapped[str] = mapped_column(String(256), default="")
-    name_alphabetic: Mapped[str] = mapped_column(searched(256), default="", index=True)
+    name_alphabetic: Mapped[str] = mapped_column(searched(256), default="")
     sex: Mapped[str | None] = mapped_column(String(1))  # M, F, O
     birth_date: Mapped[date | None] = mapped_column(index=True)
     name_is_doubtful: Mapped[bool] = mapped_column(default=False)

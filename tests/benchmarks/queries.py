@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -24,6 +23,7 @@ from sqlalchemy.orm import Session
 from pacs_bridge import qido
 from pacs_bridge.qido import Search
 from tests.benchmarks import document
+from tests.benchmarks.query_data import FIRST_DAY, GIVEN, N_DAYS, SURNAMES, fill, n_patients
 from tests.peers.postgres import running_postgres
 from viewer.dicomweb_query import sight_of
 from worklist import query_store
@@ -31,74 +31,14 @@ from worklist.access import Actor
 from worklist.access_store import visible_studies
 from worklist.base import migrate
 from worklist.base.db import Database
-from worklist.person import name_initials, name_pinyin
+from worklist.person import name_initials
 from worklist.query_rows import answers
 from worklist.query_store import Sight
-from worklist.tables import Patient, Site, Study
+from worklist.tables import Study
 
-N_STUDIES, N_SITES, N_TIMES, TARGET_MS = 1_000_000, 60, 60, 50
-SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈"
-GIVEN = "伟芳娜秀英敏静丽强磊军洋勇艳杰娟涛明超兰霞平刚桂华玉红梅建国志文海波林峰云飞鹏辉宁欣怡子涵雨轩浩宇梓"
+N_STUDIES, N_TIMES, TARGET_MS = 1_000_000, 60, 50
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-FIRST_DAY, N_DAYS = date(2023, 11, 1), 1095
-# Rows of {n} by a counter; SQLite and PostgreSQL both have recursive queries, PostgreSQL its own series.
-COUNTER = {"sqlite": "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {n})",
-           "postgresql": "WITH c AS (SELECT i FROM generate_series(1, {n}) AS i)"}  # fmt: skip
-STUDIES = """INSERT INTO study (id, study_instance_uid, site_id, patient_pk, accession_number, study_date, study_time,
-  study_id_sent, referring_physician_name, kind, modality, body_part, description, input_readiness, n_instances,
-  received_at, last_received_at, quiet_time_s, progress_told_at, report_status)
-{counter} SELECT i, '1.2.840.99.1.' || i, 1 + (i * 7 % {patients}) % {sites}, 1 + (i * 7 % {patients}), 'A' || (1000000 + i),
-  d.day, '0' || (i % 9) || '1500', '' || i, '', 'image', CASE WHEN i % 3 = 0 THEN 'CT' ELSE 'DX' END, '', 'chest',
-  'READY', 4, '{now}', '{now}', 20, '{now}', 'none' FROM c JOIN bench_day AS d ON d.n = i * {days} / ({n} + 1)"""
-SERIES = """INSERT INTO series (id, study_id, series_instance_uid, modality, number, description, body_part,
-  series_date, series_time, performed_start_date, performed_start_time, requested_procedure_id, scheduled_step_id)
-{counter} SELECT i, (i + 1) / 2, '1.2.840.99.2.' || i, CASE WHEN i % 40000 = 0 THEN 'RG' WHEN (i + 1) / 2 % 3 = 0 THEN 'CT'
-  ELSE 'DX' END, i % 2, 's', '', '', '', '', '', '', '' FROM c"""
-INSTANCES = """INSERT INTO instance (id, series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, number,
-  blob_key, digest, size_bytes, received_at, duplicates, derived_state)
-{counter} SELECT i, (i + 1) / 2, '1.2.840.99.3.' || i, '1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.1.2.1', i % 2,
-  'k' || i, 'd', 1000, '{now}', 0, 'ready' FROM c"""
 Row = tuple[str, str, str, int]
-
-
-def fill(db: Database, n: int) -> int:
-    """Make the rows; the number of patients."""
-    patients, dialect = max(n * 7 // 10, 1), db.engine.dialect.name
-    chance = random.Random(7)
-    names = sorted(
-        {a + "".join(chance.choices(GIVEN, k=chance.choice((1, 2, 2)))) for a in SURNAMES for _ in range(900)}
-    )
-    spelled = [(name, name_pinyin(name), name_initials(name)) for name in names]
-    with db.write() as session:
-        session.add_all(Site(code=f"S{number}", name_zh="甲", name_en="A") for number in range(1, N_SITES + 1))
-        session.flush()
-        session.execute(text("CREATE TABLE bench_day (n INTEGER PRIMARY KEY, day VARCHAR(8))"))
-        session.execute(text("INSERT INTO bench_day VALUES (:n, :day)"), [
-            {"n": day, "day": f"{FIRST_DAY + timedelta(day):%Y%m%d}"} for day in range(N_DAYS)
-        ])  # fmt: skip
-        for first in range(0, patients, 50_000):
-            session.execute(Patient.__table__.insert(), [  # type: ignore[attr-defined]
-                _patient(pk, spelled[chance.randrange(len(spelled))]) for pk in range(first, min(first + 50_000, patients))
-            ])  # fmt: skip
-        for statement, count in ((STUDIES, n), (SERIES, 2 * n), (INSTANCES, 4 * n)):
-            session.execute(text(statement.format(
-                counter=COUNTER[dialect].format(n=count), n=n, patients=patients, sites=N_SITES, days=N_DAYS,
-                now="2026-11-01 00:00:00+00:00" if dialect == "postgresql" else "2026-11-01 00:00:00.000000",
-            )))  # fmt: skip
-    if dialect == "postgresql":
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
-    return patients
-
-
-def _patient(number: int, spelled: tuple[str, str, str]) -> dict[str, Any]:
-    name, pinyin, initials = spelled
-    return {
-        "id": number + 1, "site_id": 1 + number % N_SITES, "identity_key": f"key{number}", "patient_id": f"P{number}",
-        "name": name, "name_pinyin": pinyin, "name_initials": initials, "name_sent": f"={name[0]}^{name[1:]}",
-        "name_alphabetic": "", "sex": "M", "birth_date": date(1940, 1, 1) + timedelta(number % 27000),
-        "name_is_doubtful": False,
-    }  # fmt: skip
 
 
 def queries(
@@ -132,7 +72,7 @@ def queries(
 
 
 def measure(db: Database, n: int, add: Callable[..., None], size: str) -> None:
-    label, patients = db.engine.dialect.name, max(n * 7 // 10, 1)
+    label, patients = db.engine.dialect.name, n_patients(n)
     chance = random.Random(11)
     with db.read() as session:
         names = [(row[0], row[1]) for row in session.execute(

@@ -49,7 +49,7 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(**settings: str) -> Iterator[PostgresServer]:
     """A server of its own, gone at the end. Skips loudly where PostgreSQL is absent; with CI=true that fails."""
     programs = binaries()
     if programs is None:
@@ -64,7 +64,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         _run([*prefix, str(programs / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "-A", "trust",
               "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])  # fmt: skip
         options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off",
-                   "shared_buffers": "32MB", "max_connections": "150"}  # fmt: skip
+                   "shared_buffers": "32MB", "max_connections": "150", **settings}  # fmt: skip
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -75,6 +76,7 @@ class Database:
                 max_overflow=16,
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
             )
+            self.engine.dialect.statement_compiler = _WithHints
             _prepare_sqlite(self.engine, self._turns)
         else:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=16, pool_pre_ping=True)
@@ -102,6 +104,13 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+class _WithHints(SQLiteCompiler):
+    """SQLite's INDEXED BY and NOT INDEXED from ``with_hint``, which SQLAlchemy leaves out for it in silence."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
 
 
 class _Turns:
