@@ -14,6 +14,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ class WorkerError(Exception):
 
 
 class DerivePool:
-    """``derive`` may be called from several threads; ``max_workers`` of them work at once, the others wait."""
+    """``derive`` may be called from several threads; ``max_workers`` of them work at once, the others wait in turn."""
 
     def __init__(
         self, max_workers: int = 1, timeout_s: float = 60.0, idle_s: float = 30.0,
@@ -40,7 +42,7 @@ class DerivePool:
     ) -> None:  # fmt: skip
         self.max_frame_bytes = max_frame_bytes
         self.timeout_s, self.idle_s, self.memory_bytes = timeout_s, idle_s, memory_bytes
-        self._slots = threading.BoundedSemaphore(max_workers)
+        self._max_workers, self._slots = max_workers, _Slots(max_workers)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._timer: threading.Timer | None = None
@@ -63,6 +65,31 @@ class DerivePool:
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         return answer
+
+    def derive_all(self, wanted: Sequence[tuple[Path, Path]], for_s: float) -> list[dict[str, Any] | Exception]:
+        """As ``derive`` for each source and directory, as many at once as there may be; an error in its place.
+
+        After ``for_s`` nothing more is begun: the answers are of the first ones, of one at least.
+        """
+        made: dict[int, dict[str, Any] | Exception] = {}
+        numbers, deadline = iter(range(len(wanted))), time.monotonic() + for_s
+
+        def work() -> None:
+            for number in numbers:
+                try:
+                    made[number] = self.derive(*wanted[number])
+                except Exception as error:
+                    made[number] = error
+                if time.monotonic() >= deadline:
+                    return
+
+        helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(self._max_workers, len(wanted)) - 1)]
+        for helper in helpers:
+            helper.start()
+        work()
+        for helper in helpers:
+            helper.join()
+        return [made[number] for number in sorted(made)]
 
     def close(self) -> None:
         with self._lock:
@@ -110,6 +137,30 @@ class DerivePool:
                 self._start_timer()
         for worker in quiet:
             worker.kill()
+
+
+class _Slots:
+    """A semaphore whose waiters come in turn: one long series does not keep a single image waiting."""
+
+    def __init__(self, count: int) -> None:
+        self._lock, self._free = threading.Lock(), count
+        self._waiting: deque[threading.Event] = deque()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        turn.wait()
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()  # the slot is handed over, nobody comes in between
+            else:
+                self._free += 1
 
 
 class _Worker:

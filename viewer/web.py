@@ -12,10 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from viewer.image_metadata import display_order
-from worklist import store
+from worklist import derive_store, store
 from worklist.access import Act, Refused, check
 from worklist.access_store import visible_studies, visible_study
-from worklist.base import outbox
 from worklist.tables import Instance, Series, Study
 from worklist.web import WebError, actor, adapter, now, read, register_codes, route_needs, services, write
 from worklist.web_files import send_stored
@@ -66,7 +65,7 @@ def display(uid: str) -> Response:
     lost: list[Instance] = []
     shown = [_series(row, [item for item in instances if item.series_id == row.id], lost) for row in series]
     if lost:
-        _derive_again(lost)
+        _derive_again(study.id, lost)
     body = {"study_instance_uid": uid, "series": [row for row in shown if row["instances"]]}
     return _gzipped(body)
 
@@ -81,12 +80,12 @@ def _gzipped(body: dict[str, Any]) -> Response:
     return answer
 
 
-def _derive_again(lost: list[Instance]) -> None:
+def _derive_again(study_id: int, lost: list[Instance]) -> None:
     """Derived files are not synced: after a power cut some may be gone or empty, and are made anew."""
     with write() as session:
+        derive_store.promise_series(session, study_id, list({item.series_id for item in lost}), now())
         for item in lost:
             session.get_one(Instance, item.id).derived_state = "pending"
-            outbox.promise(session, "derive", f"derive:{item.id}", {"instance_id": item.id}, now=now())
 
 
 def _series(row: Series, instances: list[Instance], lost: list[Instance]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""More objects of a study that an association has begun to bring: three statements instead of twenty. [store]
+"""More objects of a study that an association has begun to bring: two statements instead of twenty. [store]
 
 ``receive_service.file_object`` says what filing is. This does the same for its commonest case, and only where
-that case can be seen in the row itself: study, series and person as they were, still incomplete, no news due.
-Whatever is not so is left alone, for the long way.
+that case can be seen in the row itself: study, series and person as they were, still incomplete, no news due, a job
+that will make the display data. Whatever is not so is left alone, for the long way.
 """
 
 from collections import Counter
@@ -19,8 +19,8 @@ from sqlalchemy import (
     String,
     bindparam,
     exists,
-    insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -28,8 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from pacs_bridge.ports import ReceivedObject
+from worklist import derive_store
 from worklist.base.db import UtcDateTime
-from worklist.base.outbox import OutboxJob
 from worklist.repair_tables import RejectedInstance
 from worklist.study import InputReadiness
 from worklist.tables import Instance, Patient, Series, Study
@@ -74,6 +74,7 @@ def _insert_instance(dialect: Any) -> Any:
         .where(Study.site_id == bindparam("of_site"), Patient.identity_key == bindparam("of_person"))
         .where(Study.input_readiness == InputReadiness.INCOMPLETE, Study.progress_told_at > bindparam("told_after"))
         .where(~exists().where(RejectedInstance.study_instance_uid == Study.study_instance_uid))
+        .where(or_(bindparam("derived_state", type_=String()) == "none", derive_store.is_promised(Series.id)))
     )
     table: Any = Instance.__table__
     into = dialect.insert(table).from_select(["series_id", *columns, "duplicates"], fits, include_defaults=False)
@@ -89,8 +90,8 @@ _DIALECTS = {
 class _Statement:
     """A statement turned into the driver's text once: building and binding it anew cost more than running it."""
 
-    def __init__(self, statement: Any, dialect: Dialect, columns: list[str] | None = None) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=columns)
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
         self._text = str(compiled)
         self._order: list[str] | None = compiled.positiontup
         self._converters = [
@@ -112,20 +113,14 @@ _COUNT = (
     .where(Study.id == bindparam("of_study"), Study.input_readiness == InputReadiness.INCOMPLETE)
     .values(n_instances=Study.n_instances + bindparam("more", type_=Integer()), last_received_at=bindparam("at"))
 )
-_PROMISED = ["kind", "key", "payload", "created_at", "due_at", "n_promises", "n_attempts", "n_lost"]
-
-
+# A rejection note that is being filed is waited for, and then seen; so is the end of a series' "derive" job.
 _LOCK_STUDIES = "SELECT id FROM study WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
 
 @cache
-def _statements(name: str) -> tuple[_Statement, _Statement, _Statement]:
+def _statements(name: str) -> tuple[_Statement, _Statement]:
     module, dialect = _DIALECTS[name]
-    promise = insert(OutboxJob.__table__)  # type: ignore[arg-type]
-    return (
-        _Statement(_insert_instance(module), dialect), _Statement(_COUNT, dialect),
-        _Statement(promise, dialect, _PROMISED),
-    )  # fmt: skip
+    return _Statement(_insert_instance(module), dialect), _Statement(_COUNT, dialect)
 
 
 def file_known(
@@ -135,8 +130,8 @@ def file_known(
 
     Rows of studies are taken in the order of their ids, so that two groups never wait for each other.
     """
-    insert_instance, count_more, promise = _statements(database)
-    if database == "postgresql":  # a rejection note that is being filed is waited for, and then seen
+    insert_instance, count_more = _statements(database)
+    if database == "postgresql":
         cursor.execute(_LOCK_STUDIES, (sorted({item.known.study_id for item in items}),))
     filed, counts = [False] * len(items), Counter[int]()
     for number, item in sorted(enumerate(items), key=lambda pair: pair[1].known.study_id):
@@ -156,23 +151,12 @@ def file_known(
             "number_of_frames": record.number_of_frames,
         }  # fmt: skip
         insert_instance.run(cursor, values)
-        row = cursor.fetchone()
-        if row is None:
+        if cursor.fetchone() is None:
             continue
         filed[number] = True
         counts[item.known.study_id] += 1
-        if record.is_displayable:
-            promise.run(cursor, _job(row[0], now))
     for study_id, more in sorted(counts.items()):
         count_more.run(cursor, {"of_study": study_id, "more": more, "at": now})
         if cursor.rowcount != 1:
             raise Changed
     return filed
-
-
-def _job(instance_id: int, now: datetime) -> dict[str, Any]:
-    """As ``outbox.promise`` writes it for a key that is new."""
-    return {
-        "kind": "derive", "key": f"derive:{instance_id}", "payload": {"instance_id": instance_id}, "created_at": now,
-        "due_at": now, "n_promises": 1, "n_attempts": 0, "n_lost": 0,
-    }  # fmt: skip

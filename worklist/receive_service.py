@@ -17,6 +17,7 @@ from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import ObjectRecord
 from worklist import (
     acquisition_store,
+    derive_store,
     mpps_service,
     person_service,
     rejection_service,
@@ -28,7 +29,7 @@ from worklist import (
     triage,
 )
 from worklist.addendum_service import addendum_for_signer
-from worklist.base import audit, outbox
+from worklist.base import audit
 from worklist.order import Match, OrderFacts, match
 from worklist.order_service import MATCH_WINDOW, find_or_add_patient, next_accession_number
 from worklist.person import identity_key
@@ -318,7 +319,7 @@ def _add_instance(
     session.flush()
     _link_association(session, study.id, received.association_id)
     if record.is_displayable:
-        outbox.promise(session, "derive", f"derive:{instance.id}", {"instance_id": instance.id}, now=now)
+        derive_store.promise_series(session, study.id, [series.id], now)
     return instance
 
 

@@ -21,8 +21,8 @@ from pacs_bridge.extract import read_file_meta
 from pacs_bridge.ports import ArchivedObject, ArchiveFailure
 from pacs_bridge.scu_query import PeerFailure, Target, get
 from pacs_bridge.spool import part10_preamble
-from worklist import archive_store, store
-from worklist.base import audit, outbox
+from worklist import archive_store, derive_store, store
+from worklist.base import audit
 from worklist.roof import Roof
 from worklist.tables import Association, Instance, Series, Study
 from worklist.verify_storage import Damage
@@ -147,7 +147,7 @@ def _note(roof: Roof, lost: _Lost, outcome: str, key: str, size_bytes: int) -> N
             instance.size_bytes = size_bytes
             if instance.derived_state != "none":
                 instance.derived_state = "pending"
-                outbox.promise(session, "derive", f"derive:{instance.id}", {"instance_id": instance.id}, now=now)
+                derive_store.promise_instance(session, instance.id, now)
         audit.record(
             session, now=now, actor="system", role="", site="", act="object.repair", object_type="instance",
             object_uid=instance.sop_instance_uid, result=outcome, details=details,

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -16,17 +15,18 @@ from pacs_bridge.scu import StoreResult, store_files
 from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
-from worklist import commitment_work, settle_service
+from worklist import commitment_work, query_backfill, settle_service
 from worklist.archive_work import COPIES_AT_ONCE, archive_handlers
-from worklist.base import audit, outbox
+from worklist.base import outbox
 from worklist.base.i18n import translate
 from worklist.base.outbox import Job
 from worklist.base.seal import seal
+from worklist.derive_work import Deriving
 from worklist.person_work import index_person
 from worklist.ready import tell_ready
 from worklist.retry import GiveUp, Retry, code_of, next_attempt
 from worklist.roof import Roof
-from worklist.tables import Instance, Order, Patient, Series, Site, Study
+from worklist.tables import Order, Patient, Site, Study
 from worklist.ups import say_going_down, say_restarted, ups_handlers
 from worklist.worker import Tick, Worker
 
@@ -40,35 +40,8 @@ TICKS_S = {"settle": 0.3, "seal": 10.0, "forget": 3600.0}
 class Handlers:
     """What the worker does, by kind of job."""
 
-    def __init__(self, roof: Roof, pool: DerivePool) -> None:
-        self._roof, self._pool = roof, pool
-
-    def derive(self, job: Job) -> None:
-        """Make an instance's display data; a bad picture is a failed instance, not a failed job."""
-        with self._roof.db.read() as session:
-            instance = session.get(Instance, job.payload["instance_id"])
-        if instance is None:
-            return
-        blobs = self._roof.blobs
-        manifest = self._pool.derive(blobs.path(instance.blob_key), blobs.derived_dir(instance.blob_key))
-        with self._roof.db.write() as session:
-            row = session.get_one(Instance, instance.id)
-            row.derived_state, row.derived_reason = manifest["state"], manifest.get("reason")
-            session.flush()
-            self._tell_when_all_derived(session, row)
-
-    def _tell_when_all_derived(self, session: Session, instance: Instance) -> None:
-        """The study is locked before its instances are counted: of the last two at once one sees the other."""
-        study_id = session.get_one(Series, instance.series_id).study_id
-        session.execute(select(Study.id).where(Study.id == study_id).with_for_update(key_share=True))
-        pending = session.scalar(
-            select(func.count(Instance.id))
-            .join(Series, Series.id == Instance.series_id)
-            .where(Series.study_id == study_id, Instance.derived_state == "pending")
-        )
-        if not pending:
-            site_id = session.get_one(Study, study_id).site_id
-            audit.emit(session, "derived", now=self._roof.now(), site_id=site_id, study_id=study_id)
+    def __init__(self, roof: Roof) -> None:
+        self._roof = roof
 
     def deliver(self, job: Job) -> None:
         """Send one report version to its site; finished after the peer's answer, so a killed worker sends again."""
@@ -149,7 +122,7 @@ def _identity(study: Study, patient: Patient, order: Order, site: Site, zone: Zo
 
 def make_worker(roof: Roof, pool: DerivePool) -> Worker:
     """The worker with everything it does."""
-    handlers = Handlers(roof, pool)
+    handlers = Handlers(roof)
 
     def settle(now: datetime) -> None:
         with roof.db.read() as session:
@@ -171,11 +144,12 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
     steps, steps_ticks = ups_handlers(roof)
     return Worker(
         roof.db,
-        {"derive": handlers.derive, "deliver": handlers.deliver, "index_person": partial(index_person, roof),
+        {"derive": Deriving(roof, pool).derive, "deliver": handlers.deliver,
+         "index_person": partial(index_person, roof), query_backfill.KIND: partial(query_backfill.fill_columns, roof),
          "commitment": partial(commitment_work.tell, roof), "ask_commitment": partial(commitment_work.ask, roof),
          **archive, **steps},
         roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6, farewell=partial(say_going_down, roof),
-        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2,
+        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2, query_backfill.KIND: 1,
                 "archive": COPIES_AT_ONCE, **dict.fromkeys(steps, 2)},
     )  # fmt: skip
 

@@ -21,9 +21,10 @@ from worklist.retry import GiveUp, Retry, code_of, next_attempt
 log = logging.getLogger("teleread.worker")
 
 Clock = Callable[[], datetime]
-# Does the act and returns; the worker finishes the job afterwards, so a handler bears being run twice.
-# Raises Retry or GiveUp with a code; any other exception is retried by the schedule.
-Handler = Callable[[Job], None]
+# Does the act and returns; the worker finishes the job afterwards, so a handler bears being run twice. True: it has
+# settled the job itself, with what it wrote. Raises Retry or GiveUp with a code; any other exception is retried by
+# the schedule.
+Handler = Callable[[Job], bool | None]
 
 POLL_S = 0.25
 PAUSE_AFTER_ERROR_S = 1.0
@@ -133,7 +134,8 @@ class Worker:
     def _do(self, job: Job) -> None:
         failure: BaseException | None = None
         try:
-            self.handlers[job.kind](job)
+            if self.handlers[job.kind](job):
+                return None
         except BaseException as error:  # one poisoned job never stops the loop
             _log_failure(job.kind, job, error)
             failure = error

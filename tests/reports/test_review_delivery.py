@@ -46,7 +46,7 @@ def report(county: Township, tmp_path: Path) -> Report:
 
 def deliver(county: Township) -> int:
     """Everything due is tried once; how many jobs ran."""
-    handlers = Handlers(county.roof, pool=None)  # type: ignore[arg-type]
+    handlers = Handlers(county.roof)
     return Worker(county.roof.db, {"deliver": handlers.deliver}, county.clock).run_due()
 
 

@@ -126,6 +126,38 @@ def test_many_threads_one_answer_each(pool: DerivePool, tmp_path: Path) -> None:
     assert 1 <= len(pool.worker_pids()) <= 2
 
 
+def test_several_at_once_each_with_its_answer_or_error(pool: DerivePool, tmp_path: Path) -> None:
+    source = stored("us-xa/examples_palette.dcm", tmp_path)
+    wanted = [(source if n != 1 else tmp_path / "nothing", tmp_path / "d" / str(n)) for n in range(4)]
+    made = pool.derive_all(wanted, 60)
+    assert [isinstance(one, FileNotFoundError) or one["state"] for one in made] == ["ready", True, "ready", "ready"]
+    assert len(pool.worker_pids()) == 2  # both were busy
+    assert len(pool.derive_all(wanted, 0.0)) == 2  # time is up: what was begun is ended, nothing more
+    assert pool.derive_all([], 1.0) == []
+
+
+def test_whoever_waits_comes_in_turn(tmp_path: Path) -> None:
+    """One worker and a long share under way: a single image is next, not last."""
+    pool = DerivePool()
+    source = stored("us-xa/examples_palette.dcm", tmp_path)
+    ends: dict[str, float] = {}
+
+    def single() -> None:
+        pool.derive(source, tmp_path / "single")
+        ends["single"] = time.monotonic()
+
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            share = threads.submit(pool.derive_all, [(source, tmp_path / "d" / str(n)) for n in range(40)], 60)
+            wait_until((tmp_path / "d" / "1").exists)
+            threads.submit(single)
+            share.result()
+            ends["share"] = time.monotonic()
+        assert ends["single"] < ends["share"]
+    finally:
+        pool.close()
+
+
 def test_every_fuzzed_file_in_the_pool(pool: DerivePool, tmp_path: Path) -> None:
     names = [name for name in picture_names() if "malformed" in name]
     for number, name in enumerate(names):

@@ -27,6 +27,8 @@ from worklist.tables import Instance, Study
 
 # Drawn by lot in every run, or made over what is.
 _DRAWN = ("order_uid", "workitem_uid", "object_uid", "key", "hash", "mac", "salt", "password_hash", "digest_before")
+# Of the long way alone: it promises the job of the series anew, which on PostgreSQL uses up a number as well.
+_COUNTED = ("outbox_job.n_promises", "outbox_job.id")
 
 
 def examination(folder: Path) -> list[Path]:
@@ -55,11 +57,15 @@ def rows(county: Township) -> dict[str, list[str]]:
         return {
             table.name: sorted(
                 json.dumps([str(value) for value in row])
-                for row in session.execute(select(*(one for one in table.columns if one.name not in _DRAWN)))
+                for row in session.execute(select(*_compared(table)))
             )
             for table in Base.metadata.sorted_tables
             if table.name not in {"audit_seal", "account", "signing_key"}
         }
+
+
+def _compared(table: Any) -> list[Any]:
+    return [one for one in table.columns if one.name not in _DRAWN and str(one) not in _COUNTED]
 
 
 def send(county: Township, inbox: IndexInbox, paths: list[Path]) -> None:

@@ -34,6 +34,7 @@ from worklist.base.db import Base, Database, UtcDateTime
 # A job whose worker vanished this often in a row probably kills its worker: it becomes a dead letter.
 MAX_LOST_WORKERS = 5
 _UNFINISHED = text("finished_at IS NULL")
+_FREED: dict[str, Any] = {"lease_owner": None, "lease_until": None, "last_error": None, "n_lost": 0}
 
 
 class OutboxJob(Base):
@@ -189,12 +190,14 @@ def finish(session: Session, job: Job, now: datetime) -> bool:
     When the key was promised again meanwhile, the job goes back to the queue instead.
     """
     ours = _held(job.id, job.owner, job.n_attempts)
-    free: dict[str, Any] = {"lease_owner": None, "lease_until": None, "last_error": None, "n_lost": 0}
-    done = update(OutboxJob).where(ours, OutboxJob.n_promises == job.n_promises).values(finished_at=now, **free)
-    if _rowcount(session, done) == 1:
-        return True
-    again = update(OutboxJob).where(ours).values(n_attempts=0, due_at=now, **free)
-    return _rowcount(session, again) == 1
+    done = update(OutboxJob).where(ours, OutboxJob.n_promises == job.n_promises).values(finished_at=now, **_FREED)
+    return _rowcount(session, done) == 1 or again(session, job, now)
+
+
+def again(session: Session, job: Job, now: datetime) -> bool:
+    """A part is done: due for the rest, behind what is due already. False when the job was not ours any more."""
+    ours = update(OutboxJob).where(_held(job.id, job.owner, job.n_attempts))
+    return _rowcount(session, ours.values(n_attempts=0, due_at=now, **_FREED)) == 1
 
 
 def fail(session: Session, job: Job, error: str, now: datetime, retry_at: datetime | None) -> bool:
