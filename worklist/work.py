@@ -149,8 +149,8 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
          "commitment": partial(commitment_work.tell, roof), "ask_commitment": partial(commitment_work.ask, roof),
          **archive, **steps},
         roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6, farewell=partial(say_going_down, roof),
-        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2, query_backfill.KIND: 1,
-                "archive": COPIES_AT_ONCE, **dict.fromkeys(steps, 2)},
+        limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2,
+                query_backfill.KIND: 1, "archive": COPIES_AT_ONCE, **dict.fromkeys(steps, 2)},
     )  # fmt: skip
 
 
