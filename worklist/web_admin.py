@@ -39,7 +39,8 @@ register_codes(
 
 SITE = {
     "name_zh": Field(str, False, 128, min_len=1), "name_en": Field(str, False, 128),
-    "accession_prefix": Field(str, False, 4, min_len=2, nullable=True), "reads": Field(bool, False), "enabled": Field(bool, False),
+    "accession_prefix": Field(str, False, 4, min_len=2, nullable=True),
+    "reads": Field(bool, False), "enabled": Field(bool, False),
     "signatures_by_modality": Field(dict, False), "return_ae_title": Field(str, False, 16, nullable=True),
     "return_host": Field(str, False, 255, nullable=True), "return_port": Field(int, False, nullable=True),
     "return_character_set": Field(str, False, choices={"ISO_IR 192", "GB18030"}),
@@ -207,30 +208,6 @@ def settle_quarantine(number: int) -> dict[str, Any]:
     with write() as session:
         admin_service.settle_quarantine(session, actor(), number, body["resolution"], now())
     return {}
-
-
-@admin.get("/api/admin/audit")
-@route_needs(
-    Act.ADMIN_AUDIT, summary="The audit trail, newest first", query=["before", "object", "actor"], touches=False
-)
-def audit_rows() -> dict[str, Any]:
-    query = select(audit.AuditEvent).order_by(audit.AuditEvent.id.desc()).limit(200)
-    before = request.args.get("before", "")
-    if before.isdecimal() and len(before) < 10:  # more digits: past every row
-        query = query.where(audit.AuditEvent.id < int(before))
-    if request.args.get("object"):
-        query = query.where(audit.AuditEvent.object_uid == request.args["object"])
-    if request.args.get("actor"):
-        query = query.where(audit.AuditEvent.actor == request.args["actor"])
-    with read() as session:
-        return {
-            "events": [
-                {"id": row.id, "at": _text(row.at), "actor": row.actor, "role": row.role, "site": row.site,
-                 "act": row.act, "object_type": row.object_type, "object_uid": row.object_uid, "result": row.result,
-                 "details": row.details}
-                for row in session.scalars(query)
-            ]
-        }  # fmt: skip
 
 
 def _text(moment: datetime | None) -> str | None:

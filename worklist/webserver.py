@@ -38,6 +38,7 @@ from worklist.ups import place_of
 from worklist.web import WebServices, common_headers, create_web
 from worklist.web_adapters import admin_adapters
 from worklist.web_admin import admin
+from worklist.web_audit import audits
 from worklist.web_auth import SESSION_COOKIE
 from worklist.web_commitments import commitments
 from worklist.web_devices import devices
@@ -53,7 +54,7 @@ from worklist.web_worklist import worklist
 
 BLUEPRINTS = (
     worklist, orders, upload, public, reports, viewer, admin, devices, people, deliveries, commitments, statistics,
-    dicomweb, persons, repair,
+    dicomweb, persons, repair, audits,
 )  # fmt: skip
 SHORT_WAY = "teleread_short_way"  # in the application's extensions, for the ASGI side
 

@@ -93,6 +93,7 @@ TABLE: dict[str, set[str] | str] = {
     "POST /api/persons/proposals/<int:proposal_id>/refuse": {"admin", "reviewer"},
     "POST /api/persons/links/<int:link_id>/undo": {"admin", "reviewer"},
     "GET /admin/repair": {"admin"},
+    "GET /admin/audit": {"admin"}, "GET /api/admin/audit.csv": {"admin"},
     "POST /api/repair/search": {"admin"},
     "GET /api/repair/studies/<uid>": {"admin"},
     "GET /api/repair/orders/<uid>": {"admin"},

@@ -1,5 +1,6 @@
 /** The pages by the name in `<body data-page>`. */
 import { admin } from "./admin.ts";
+import { audit } from "./admin_audit.ts";
 import { persons } from "./admin_persons.ts";
 import { repair } from "./admin_repair.ts";
 import { login } from "./login.ts";
@@ -12,6 +13,7 @@ import { startWorklist } from "./worklist.ts";
 
 export const pages: Record<string, () => void> = {
   admin,
+  audit,
   login,
   persons,
   portal,
