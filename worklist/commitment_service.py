@@ -289,6 +289,21 @@ def counts(session: Session, transaction_ids: Sequence[int]) -> dict[int, tuple[
     return {number: (total, bad) for number, total, bad in rows}
 
 
+def reasons(session: Session, transaction_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+    """How many objects of each transaction were not committed, by Failure Reason."""
+    rows = session.execute(
+        select(
+            CommitmentReference.transaction_id, CommitmentReference.failure_reason, func.count(CommitmentReference.id)
+        )
+        .where(CommitmentReference.transaction_id.in_(transaction_ids), CommitmentReference.failure_reason > COMMITTED)
+        .group_by(CommitmentReference.transaction_id, CommitmentReference.failure_reason)
+    )
+    found: dict[int, dict[int, int]] = {}
+    for number, reason, count in rows:
+        found.setdefault(number, {})[reason or PROCESSING_FAILURE] = count
+    return found
+
+
 def recent(session: Session, limit: int = 100) -> list[CommitmentTransaction]:
     """The newest transactions, those that stand open or were given up first."""
     is_open = CommitmentTransaction.state.in_(

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from pydicom.uid import generate_uid
 
 from tests.peers.data import shared_data
+from tests.peers.dcmjs import script
 from tests.peers.dcmtk import echoscu, storescp, storescu
 from tests.peers.product import PASSWORD, Product, until
 from tests.scenarios.test_api_loop import arrived, read_and_sign, relabel
@@ -197,6 +198,41 @@ def test_an_administrator_sends_a_report_again(product: Product, open_page: Any,
         page.click('[data-site="QINGSHAN"]')
         page.click("#echo")
         expect(page.locator(".echo")).to_contain_text("ms", timeout=8000)
+
+
+def test_an_administrator_sees_commitments_and_has_one_told_again(
+    product: Product, open_page: Any, tmp_path: Path
+) -> None:
+    admin, reader = product.api("admin"), product.api("radiologist")
+    trust = {"services": ["echo", "store", "worklist", "mpps", "commitment"], "exception_reason": "no TLS there"}
+    admin.post("/api/admin/devices", {"ae_title": "QS_PACS", "site": "QINGSHAN", "modality": "WS", "name": "PACS",
+                                      "address_range": "127.0.0.1/32"})  # fmt: skip
+    for title in ("QS_PACS", "QS_CT"):
+        admin.call("PATCH", f"/api/admin/devices/{title}", trust)
+    study_uid = send_dr(product, tmp_path, "宋玉芬", "QS-0249")
+    with storescp(tmp_path / "pacs", "QS_PACS", port=product.return_port):  # takes reports, knows no commitment
+        read_and_sign(reader, arrived(reader, study_uid)["workitem_uid"], "dr-chest")
+        asked = {"port": product.dicom_port, "from": "QS_CT", "to": "TELEREAD", "transaction": "2.25.77", "lingerMs": 0,
+                 "references": [["1.2.840.10008.5.1.4.1.1.2", "2.25.78"]]}  # fmt: skip
+        with script("commitment.js", "ask", **asked) as device:
+            device.wait("closed")
+        page = open_page("admin")
+        page.click("#tab-deliveries")
+        page.click("#show-commitments")
+        ours = page.locator("#commitment-rows tr", has_text="我们请求对方")
+        expect(ours).to_contain_text("等待对方确认", timeout=15_000)
+        expect(ours).to_contain_text("对端不接受", timeout=15_000)
+    theirs = page.locator("#commitment-rows tr", has_text="对方请求我们")
+    expect(theirs).to_contain_text("没有此对象", timeout=15_000)
+    expect(theirs).to_contain_text("未能告知", timeout=25_000)  # it gave no address, and did not wait
+    page.click('#commitment-filter [data-filter="failed"]')
+    expect(page.locator("#commitment-rows tr")).to_have_count(1)
+    theirs.locator("button").click()
+    expect(page.locator(".toast")).to_contain_text("QS_CT")
+    page.click("#show-deliveries")
+    page.click('#queue-filter [data-filter="all"]')
+    row = page.locator("#delivery-rows tr", has_text="宋玉芬").filter(has_text="DICOM PDF")
+    expect(row).to_contain_text("等待归档确认", timeout=8000)
 
 
 def test_an_administrator_revokes_a_token(product: Product, open_page: Any) -> None:

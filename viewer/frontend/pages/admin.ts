@@ -6,6 +6,7 @@ import { bytes } from "../ui/format.ts";
 import { byId, fill, h } from "../ui/h.ts";
 import { installRelogin } from "../ui/relogin.ts";
 import { connectUserMenu } from "../ui/shell.ts";
+import { CommitmentsPane } from "./admin_commitments.ts";
 import type { Queue } from "./admin_data.ts";
 import { TokensPane, UsersPane } from "./admin_people.ts";
 import { QuarantinePane } from "./admin_quarantine.ts";
@@ -14,12 +15,14 @@ import { SitesPane } from "./admin_sites.ts";
 import { errorState } from "./states.ts";
 
 const TABS = ["sites", "deliveries", "users", "tokens", "quarantine"] as const;
-type Tab = (typeof TABS)[number];
+/** The commitments stand behind the tab of the deliveries. */
+const PANES = [...TABS, "commitments"] as const;
+type Tab = (typeof PANES)[number];
 const EVERY_MS = 5000;
 const STALE_MS = 20_000;
 /** Where a first load that fails is told. */
 const PLACES: Readonly<Record<Tab, string>> = {
-  sites: "device-rows-state", deliveries: "delivery-rows-state", users: "user-rows-state", tokens: "token-rows-state", quarantine: "quarantine-rows-state",
+  sites: "device-rows-state", deliveries: "delivery-rows-state", commitments: "commitment-rows-state", users: "user-rows-state", tokens: "token-rows-state", quarantine: "quarantine-rows-state",
 };
 
 interface Health {
@@ -46,6 +49,7 @@ class AdminPage {
     this.#queue.open(deliveryId);
   });
   readonly #queue = new QueuePane(() => this.#sites.sites);
+  readonly #commitments = new CommitmentsPane(() => this.#sites.sites);
   readonly #users = new UsersPane(() => this.#sites.sites);
   readonly #tokens = new TokensPane((username) => this.#users.nameOf(username));
   readonly #quarantine = new QuarantinePane(() => this.#sites.sites);
@@ -53,7 +57,8 @@ class AdminPage {
   async start(): Promise<void> {
     this.#connectTabs();
     byId("stale-refresh").addEventListener("click", () => void this.#look());
-    const wanted = TABS.find((tab) => `#${tab}` === location.hash);
+    for (const tab of ["commitments", "deliveries"] as const) byId(`show-${tab}`).addEventListener("click", () => this.#choose(tab));
+    const wanted = PANES.find((tab) => `#${tab}` === location.hash);
     if (wanted) this.#choose(wanted);
     for (;;) {
       if (document.visibilityState === "visible") await this.#look();
@@ -64,6 +69,7 @@ class AdminPage {
   #load(tab: Tab): Promise<void> {
     if (tab === "sites") return this.#sites.load();
     if (tab === "deliveries") return this.#queue.load();
+    if (tab === "commitments") return this.#commitments.load();
     if (tab === "users") return this.#users.load();
     if (tab === "tokens") return this.#tokens.load();
     return this.#quarantine.load();
@@ -123,8 +129,8 @@ class AdminPage {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      this.#choose(TABS[(TABS.indexOf(this.#tab) + step + TABS.length) % TABS.length] ?? "sites");
-      byId(`tab-${this.#tab}`).focus();
+      this.#choose(TABS[(TABS.indexOf(tabOf(this.#tab)) + step + TABS.length) % TABS.length] ?? "sites");
+      byId(`tab-${tabOf(this.#tab)}`).focus();
     });
   }
 
@@ -132,13 +138,17 @@ class AdminPage {
     this.#tab = tab;
     for (const name of TABS) {
       const button = byId(`tab-${name}`);
-      button.setAttribute("aria-selected", String(name === tab));
-      button.tabIndex = name === tab ? 0 : -1;
-      byId(`pane-${name}`).hidden = name !== tab;
+      button.setAttribute("aria-selected", String(name === tabOf(tab)));
+      button.tabIndex = name === tabOf(tab) ? 0 : -1;
     }
+    for (const name of PANES) byId(`pane-${name}`).hidden = name !== tab;
     history.replaceState(null, "", `#${tab}`);
     void this.#look();
   }
+}
+
+function tabOf(pane: Tab): (typeof TABS)[number] {
+  return pane === "commitments" ? "deliveries" : pane;
 }
 
 function badge(tab: Tab, count: number): void {

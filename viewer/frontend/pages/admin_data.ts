@@ -86,6 +86,8 @@ export interface QueuedDelivery {
   accepted_at: string | null;
   opened_at: string | null;
   acknowledged_at: string | null;
+  /** What the receiving PACS says of keeping it, where it offers storage commitment. */
+  archive: { state: "asked" | "archived" | "not_kept" | "unanswered"; at: string | null } | null;
   other_channels: { delivery_id: number; channel: string; state: DeliveryState; accepted_at: string | null; opened_at: string | null; acknowledged_at: string | null }[];
 }
 
@@ -125,7 +127,7 @@ export interface Kept {
 
 const OUTCOMES = new Set(["accepted", "warning", "refused", "unreachable", "timeout", "aborted", "unreadable"]);
 /** What kept us from sending, or ended it without the peer. */
-const OWN_OUTCOMES = new Set(["no_context", "return_address_missing", "character_not_writable", "worker_lost", "no_address"]);
+const OWN_OUTCOMES = new Set(["no_context", "return_address_missing", "character_not_writable", "worker_lost", "no_address", "unanswered"]);
 
 /** `unreachable` or `refused A700` in words, with the peer's status where it gave one. */
 export function outcomeWords(text: string | null): string {

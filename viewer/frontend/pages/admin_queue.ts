@@ -78,7 +78,7 @@ export class QueuePane {
       h("td", {}, h("span", { class: "chip outline" }, `v${one.document_version}`)),
       h("td", {}, t(`ui.channel.${one.channel}`)),
       h("td", { class: "mono" }, one.peer ?? "—"),
-      h("td", {}, deliveryTrack(one.state)),
+      h("td", {}, deliveryTrack(one.state), archiveWords(one)),
       h("td", {}, one.n_attempts),
       h("td", { class: "tx2" }, one.next_attempt_at ? timeWithSeconds(one.next_attempt_at) : "—"),
       h("td", { class: "tx2 wraps" }, one.state === "SUPERSEDED" ? t("admin.outcome.superseded") : outcomeWords(one.last_error)));
@@ -106,6 +106,7 @@ export class QueuePane {
     fill(place,
       h("header", {}, h("h2", {}, `${one.patient_name} ${modality(one.modality)} v${one.document_version}`), deliveryTrack(one.state)),
       h("p", { class: "tx2" }, `${siteName(one.site)} · ${t(`ui.channel.${one.channel}`)}`, one.peer && " · ", one.peer && h("span", { class: "mono" }, one.peer)),
+      one.archive && h("p", {}, archiveWords(one), " ", one.archive.at && h("span", { class: "tx2" }, timeWithSeconds(one.archive.at))),
       this.#remedy(one), ...more);
   }
 
@@ -165,6 +166,13 @@ export class QueuePane {
       told(this.load());
     }
   }
+}
+
+/** Whether the receiving PACS has confirmed that it keeps the report. */
+function archiveWords(one: QueuedDelivery): Child {
+  if (!one.archive) return null;
+  const tone = { asked: "tx2", archived: "green", not_kept: "red", unanswered: "amber" }[one.archive.state];
+  return h("small", { class: `below ${tone}`, "data-archive": one.archive.state }, t(`ui.admin.archive.${one.archive.state}`));
 }
 
 function jobName(kind: string): string {
