@@ -127,8 +127,11 @@ class Sender:
 
 
 def _contexts(batch: Sequence[Leaving]) -> list[PresentationContext]:
-    """One for each class and syntax: the peer's choice is then never between them."""
+    """One for each class and syntax: the peer's choice is then never between them.
+
+    The stored syntax last: GDCM reads all objects of a class in the syntax of the class's last context.
+    """
     needed = dict.fromkeys(
-        (one.sop_class_uid, syntax) for one in batch for syntax in syntaxes_to_offer(one.transfer_syntax_uid)
+        (one.sop_class_uid, syntax) for one in batch for syntax in reversed(syntaxes_to_offer(one.transfer_syntax_uid))
     )
     return [build_context(UID(sop_class), [UID(syntax)]) for sop_class, syntax in list(needed)[:MAX_CONTEXTS]]

@@ -17,6 +17,7 @@ PEERS = {
     "dciodvfy": "dicom3tools", "/usr/lib/postgresql": "postgresql",
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk", "curl": "curl",
     "Orthanc": "orthanc", "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb", "wrk": "wrk",
+    "gdcmscu": "libgdcm-tools",
     "node": "nodejs", "npm": "npm",
 }  # fmt: skip
 
