@@ -152,7 +152,7 @@ def _network() -> Iterator[str]:
         ("应用上下文 application context", "`1.2.840.10008.3.1.1.1`"),
         ("接收 PDU 上限 largest PDU received", f"{limits.max_pdu_bytes} bytes"),
         ("表示上下文 presentation contexts", "128"),
-        ("每进程关联 associations of a process", limits.max_connections),
+        ("关联总数 associations in all", limits.max_connections),
         ("每来源关联 associations of one source", limits.max_connections_per_source),
         ("握手时限 time for the association request", f"{limits.handshake_timeout_s:g} s"),
         ("静默时限 silence allowed", f"{limits.network_timeout_s:g} s"),

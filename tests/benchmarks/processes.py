@@ -36,6 +36,18 @@ def pss_bytes(processes: list[int]) -> int:
     return total
 
 
+def own_bytes(processes: list[int]) -> int:
+    """Memory that is theirs alone, shared pages counted once: no mapped files, whose share others change by ending."""
+    total = 0
+    for process in processes:
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return total
+
+
 def cpu_share(root: int, over_s: float) -> float:
     """CPU of the tree over the next ``over_s`` seconds, as a share of one core."""
     before = _cpu_s(tree(root))

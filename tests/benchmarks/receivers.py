@@ -53,7 +53,7 @@ def _command(folder: Path, *command: str) -> Iterator[int]:
 
 def stock_pynetdicom(folder: Path) -> contextlib.AbstractContextManager[int]:
     """pynetdicom's own threads and sockets; the handler writes what came, as its documentation does."""
-    return _command(folder, sys.executable, "-c", _STOCK)
+    return _command(folder, sys.executable, "-c", STOCK)
 
 
 def storescp(folder: Path) -> contextlib.AbstractContextManager[int]:
@@ -61,7 +61,7 @@ def storescp(folder: Path) -> contextlib.AbstractContextManager[int]:
     return _command(folder, require("storescp"), "--fork", "+B", "+xa", "-od", ".", "--max-pdu", "131072")
 
 
-_STOCK = """
+STOCK = """
 import sys
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
@@ -73,6 +73,7 @@ def store(event):
 
 ae = AE()
 ae.maximum_pdu_size = 131072
+ae.maximum_associations = 100
 ae.supported_contexts = AllStoragePresentationContexts
 ae.add_supported_context(Verification)
 ae.start_server(("127.0.0.1", int(sys.argv[1])), block=True, evt_handlers=[(evt.EVT_C_STORE, store)])

@@ -58,9 +58,12 @@ class Roles:
         process.kill()
         process.wait()
 
+    def process_id(self, role: str) -> int:
+        return self._running[role].pid
+
     def children(self, role: str) -> list[int]:
         """Process ids of those that a role has parted into."""
-        process_id = self._running[role].pid
+        process_id = self.process_id(role)
         try:
             return [int(one) for one in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
         except OSError:
