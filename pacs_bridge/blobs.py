@@ -15,18 +15,20 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from blake3 import blake3
 
+from pacs_bridge.spool import beside
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _READ_BYTES = 1 << 20
 
 
-def fsync_directory(path: Path) -> None:
+def fsync_directory(path: Path | str) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -120,17 +122,25 @@ class FileBlobs:
 
         Equal content that is already there is replaced by its equal, so a half-made first copy is mended.
         """
+        fsync_directory(self._take(spooled, digest))
+        return digest
+
+    def begin_adopt(self, spooled: Path, digest: str) -> Callable[[], None]:
+        """As ``adopt``, but durable only when what is returned has been called; that raises OSError if it cannot be."""
+        return beside(fsync_directory, self._take(spooled, digest)).result
+
+    def _take(self, spooled: Path, digest: str) -> str:
+        """Under its name, in the directory that is returned."""
         if not _DIGEST.fullmatch(digest):
             raise ValueError("not a blob key")
         # 256 directories in all: a new one costs two synced directories, and with more levels nearly every object
         # of a young store would need one.
-        directory = self.objects / digest[:2]
+        directory = f"{self.objects}/{digest[:2]}"  # once per object: text is enough
         if digest[:2] not in self._made:
-            make_directory(directory)
+            make_directory(Path(directory))
             self._made.add(digest[:2])
-        os.rename(spooled, f"{directory}/{digest}")  # noqa: PTH104  once per object: text is enough
-        fsync_directory(directory)
-        return digest
+        os.rename(spooled, f"{directory}/{digest}")  # noqa: PTH104
+        return directory
 
     def put(self, data: bytes) -> str:
         """Store bytes durably; returns the key. Storing twice changes nothing."""

@@ -247,7 +247,10 @@ def after_item(data: Data, item: Header, encoding: Encoding) -> int:
 
 
 def _after_item(data: Data, position: int, encoding: Encoding, depth: int) -> int:
+    is_plain = not encoding.implicit and encoding.little
     while True:
+        if is_plain:
+            position = _plain_run({}, set(), data, position, (), None)
         header = read_header(data, position, encoding)
         if header.tag == _ITEM_END:
             return header.start

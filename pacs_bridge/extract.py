@@ -293,8 +293,10 @@ def parse_datetime(value: str, default_zone: tzinfo) -> datetime | None:
         return None
     day, hour, minute, second, fraction, offset = parts.groups()
     try:
-        naive = datetime.strptime(day + (hour or "00") + (minute or "00") + (second or "00"), "%Y%m%d%H%M%S")  # noqa: DTZ007
-        moment = naive.replace(microsecond=int((fraction or "0").ljust(6, "0")), tzinfo=_offset(offset) or default_zone)
+        moment = datetime(
+            int(day[:4]), int(day[4:6]), int(day[6:]), int(hour or 0), int(minute or 0), int(second or 0),
+            int((fraction or "0").ljust(6, "0")), tzinfo=_offset(offset) or default_zone,
+        )  # fmt: skip
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

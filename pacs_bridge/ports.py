@@ -1,7 +1,7 @@
 """What the DICOM side asks of others: who a peer is, where a stored object goes, what an archive can do. [domain]"""
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +35,11 @@ class Peer:
 
 @dataclass(frozen=True)
 class ReceivedObject:
-    """One object whose bytes are already durable under ``blob_key``. With a ``problem`` it goes to quarantine."""
+    """One object whose bytes lie under ``blob_key``. With a ``problem`` it goes to quarantine.
+
+    Before anything that names it is committed, ``wait_durable`` is called: it returns when the bytes will outlive a
+    power cut, and raises OSError where they will not. It may be called again.
+    """
 
     association_id: int | None
     blob_key: str
@@ -46,6 +50,7 @@ class ReceivedObject:
     transfer_syntax_uid: str
     record: ObjectRecord | None
     problem: Problem | None
+    wait_durable: Callable[[], None] = lambda: None
 
 
 class Inbox(Protocol):
@@ -70,7 +75,10 @@ class Inbox(Protocol):
         ...
 
     def receive(self, received: ReceivedObject) -> int:
-        """File the object and commit; returns the DIMSE status. 0x0000 only after the commit, 0xA700 on no space."""
+        """File the object and commit, once ``wait_durable`` has returned; gives the DIMSE status.
+
+        0x0000 only after the commit, 0xA700 on no space.
+        """
         ...
 
 

@@ -3,8 +3,10 @@
 Part of ``pynetdicom_hooks``, which names what is replaced and why; read from pynetdicom 3.0.4.
 """
 
+import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -17,6 +19,49 @@ from pynetdicom.pdu_primitives import P_DATA
 _MAX_COMMAND_BYTES = 1 << 16
 _MAX_IDENTIFIER_BYTES = 4 << 20  # a commitment or MPPS of 10,000 instances
 _MAX_CANCELS = 10
+_STORE_RQ, _NO_DATA_SET = b"\x01\x00", b"\x01\x01"  # PS3.7 E.1
+_SOP_CLASS, _COMMAND, _MESSAGE_ID, _DATA_SET_TYPE, _SOP_INSTANCE = 0x0002, 0x0100, 0x0110, 0x0800, 0x1000
+_STORE_ELEMENTS = frozenset(
+    (0x0000, _SOP_CLASS, _COMMAND, _MESSAGE_ID, 0x0700, _DATA_SET_TYPE, _SOP_INSTANCE, 0x1030, 0x1031)
+)
+_PLAIN_UID = re.compile(rb"[0-9.]{1,64}\0?")
+_COMMAND_ELEMENT = struct.Struct("<HHI").unpack_from
+
+
+@dataclass
+class StoreRequest:
+    """A C-STORE-RQ (PS3.7 9.3.1.1), by pynetdicom's names. ``sink`` holds the data set; None where it had none."""
+
+    context_id: int
+    MessageID: int
+    AffectedSOPClassUID: str
+    AffectedSOPInstanceUID: str
+    sink: "Sink | None" = None
+
+
+def plain_store_request(context_id: int, command: bytes | bytearray) -> StoreRequest | None:
+    """The request in a command set as every modality writes it; None for anything else, which pydicom shall read."""
+    found: dict[int, bytes] = {}
+    position = 0
+    while position + 8 <= len(command):
+        group, element, length = _COMMAND_ELEMENT(command, position)
+        value = bytes(command[position + 8 : position + 8 + length])
+        if group != 0 or element not in _STORE_ELEMENTS or element in found or len(value) != length:
+            return None
+        found[element] = value
+        position += 8 + length
+    sop_class, instance = found.get(_SOP_CLASS, b""), found.get(_SOP_INSTANCE, b"")
+    is_plain = (
+        position == len(command) and found.get(_COMMAND) == _STORE_RQ and len(found.get(_MESSAGE_ID, b"")) == 2
+        and found.get(_DATA_SET_TYPE, _NO_DATA_SET) != _NO_DATA_SET
+        and _PLAIN_UID.fullmatch(sop_class) and _PLAIN_UID.fullmatch(instance)
+    )  # fmt: skip
+    if not is_plain:
+        return None
+    return StoreRequest(
+        context_id, int.from_bytes(found[_MESSAGE_ID], "little"), sop_class.rstrip(b"\0").decode("ascii"),
+        instance.rstrip(b"\0").decode("ascii"),
+    )  # fmt: skip
 
 
 class Sink(Protocol):
@@ -29,11 +74,11 @@ class Sink(Protocol):
 class SpooledDimse(DIMSEServiceProvider):
     """Messages put together from PDVs; the data set of a C-STORE goes straight to a sink."""
 
-    def __init__(self, assoc: Association, open_sink: Callable[[DIMSEMessage, int], Sink]) -> None:
+    def __init__(self, assoc: Association, open_sink: Callable[[StoreRequest], Sink]) -> None:
         super().__init__(assoc)
         self._open_sink = open_sink
         self._command = bytearray()
-        self._message: DIMSEMessage | None = None  # its command set is complete, its data set is not
+        self._message: DIMSEMessage | StoreRequest | None = None  # its command set is complete, its data set is not
         self._sink: Sink | None = None
 
     @property
@@ -85,16 +130,22 @@ class SpooledDimse(DIMSEServiceProvider):
             self._end()
 
     def _begin(self, context_id: int) -> None:
+        command, self._command = self._command, bytearray()
+        request = plain_store_request(context_id, command)
+        if request is not None:
+            self._message, self._sink = request, self._open_sink(request)
+            return
         message = DIMSEMessage()
         pdata = P_DATA()
-        pdata.presentation_data_value_list.append((context_id, b"\x03" + bytes(self._command)))
-        self._command = bytearray()
+        pdata.presentation_data_value_list.append((context_id, b"\x03" + bytes(command)))
         is_whole = message.decode_msg(pdata)
-        self._message = message
+        if isinstance(message, C_STORE_RQ):
+            self._message = request = _store_request(context_id, message.message_to_primitive())
+            self._sink = None if is_whole else self._open_sink(request)
+        else:
+            self._message = message
         if is_whole:
             self._end()
-        elif isinstance(message, C_STORE_RQ):
-            self._sink = self._open_sink(message, context_id)
 
     def _add_data(self, data: memoryview) -> None:
         if self._sink is not None:
@@ -108,20 +159,26 @@ class SpooledDimse(DIMSEServiceProvider):
     def _end(self) -> None:
         message, sink = self._message, self._sink
         self._message = self._sink = None
+        if isinstance(message, StoreRequest):
+            message.sink = sink
+            self.msg_queue.put((message.context_id, message))  # type: ignore[arg-type]
+            return
         if message is None or message.context_id is None:
             return
-        try:
-            primitive = message.message_to_primitive()
-        except Exception:
-            if sink is not None:
-                sink.discard()
-            raise
+        primitive = message.message_to_primitive()
         if isinstance(primitive, C_CANCEL):
             if len(self.cancel_req) < _MAX_CANCELS and primitive.MessageIDBeingRespondedTo is not None:
                 self.cancel_req[primitive.MessageIDBeingRespondedTo] = primitive
             return
-        primitive.sink = sink  # type: ignore[union-attr]
         self.msg_queue.put((message.context_id, primitive))
+
+
+def _store_request(context_id: int, primitive: Any) -> StoreRequest:
+    """The same of what pydicom has read; UIDs that are missing are empty. Raises ValueError without a Message ID."""
+    if primitive.MessageID is None:
+        raise ValueError("C-STORE-RQ without Message ID")
+    uids = [str(uid or "") for uid in (primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID)]
+    return StoreRequest(context_id, primitive.MessageID, uids[0], uids[1])
 
 
 def _element(number: int, value: bytes) -> bytes:
@@ -129,12 +186,12 @@ def _element(number: int, value: bytes) -> bytes:
     return struct.pack("<HHI", 0, number, len(value)) + value
 
 
-def _uid(value: Any) -> bytes:
-    text = str(value or "").encode("ascii", "replace")
+def _uid(value: str) -> bytes:
+    text = value.encode("ascii", "replace")
     return text + b"\0" * (len(text) % 2)
 
 
-def store_response(context_id: int, request: Any, status: int) -> bytes:
+def store_response(request: StoreRequest, status: int) -> bytes:
     """A C-STORE-RSP (PS3.7 9.3.1.2) as one P-DATA-TF PDU (PS3.8 9.3.5): four elements need no encoder."""
     body = b"".join((
         _element(0x0002, _uid(request.AffectedSOPClassUID)), _element(0x0100, b"\x01\x80"),
@@ -142,11 +199,11 @@ def store_response(context_id: int, request: Any, status: int) -> bytes:
         _element(0x0900, struct.pack("<H", status)), _element(0x1000, _uid(request.AffectedSOPInstanceUID)),
     ))  # fmt: skip
     command = _element(0x0000, struct.pack("<I", len(body))) + body
-    pdv = struct.pack(">IBB", len(command) + 2, context_id, 3) + command
+    pdv = struct.pack(">IBB", len(command) + 2, request.context_id, 3) + command
     return struct.pack(">BBI", 4, 0, len(pdv)) + pdv
 
 
 def discard_sink(message: Any) -> None:
     """Drop the spooled data of a request that will not be served."""
-    if (sink := getattr(message, "sink", None)) is not None:
-        sink.discard()
+    if isinstance(message, StoreRequest) and message.sink is not None:
+        message.sink.discard()

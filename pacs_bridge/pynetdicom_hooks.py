@@ -28,13 +28,12 @@ from pynetdicom import _config
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
-from pacs_bridge.pynetdicom_dimse import Sink, SpooledDimse, discard_sink
+from pacs_bridge.pynetdicom_dimse import Sink, SpooledDimse, StoreRequest, discard_sink
 from pacs_bridge.pynetdicom_socket import PolledSocket, RequestorEntity
 from pacs_bridge.tls_context import ServerTls, fingerprint, refusal_of
 
@@ -230,7 +229,7 @@ class Policy(Protocol):
     def negotiate(
         self, assoc: "DirectAssociation", request: A_ASSOCIATE
     ) -> tuple[list[PresentationContext], list[Any]]: ...
-    def open_sink(self, assoc: "DirectAssociation", message: DIMSEMessage, context_id: int) -> Sink: ...
+    def open_sink(self, assoc: "DirectAssociation", request: StoreRequest) -> Sink: ...
     def serve(self, assoc: "DirectAssociation", message: Any, context: PresentationContext) -> None: ...
     def refused_in_tls(self, assoc: "DirectAssociation", reason: str) -> None: ...
     def closed(self, assoc: "DirectAssociation", outcome: str) -> None: ...
@@ -253,7 +252,7 @@ class DirectAssociation(Association):
         self._stopping = stopping
         self.acse = DirectAcse(self)
         self.dul: DirectDul = DirectDul(self, max_pdu_bytes, network_timeout_s)
-        self.dimse: SpooledDimse = SpooledDimse(self, lambda message, cx_id: policy.open_sink(self, message, cx_id))
+        self.dimse: SpooledDimse = SpooledDimse(self, lambda request: policy.open_sink(self, request))
         # Set again: the stock constructor gave them to the layers that were replaced just now.
         self.acse_timeout = handshake_timeout_s
         self.network_timeout = network_timeout_s

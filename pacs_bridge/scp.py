@@ -8,11 +8,11 @@ import errno
 import logging
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from pathlib import Path
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     SCP_SCU_RoleSelectionNegotiation,
@@ -26,10 +26,10 @@ from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import STORAGE_CLASSES, TRANSFER_SYNTAXES, extract
 from pacs_bridge.ports import Inbox, Peer, ReceivedObject
 from pacs_bridge.provider import BadIdentifier, Exchange, Provider
-from pacs_bridge.pynetdicom_dimse import store_response
-from pacs_bridge.pynetdicom_hooks import DirectAssociation, discard_sink
+from pacs_bridge.pynetdicom_dimse import StoreRequest, store_response
+from pacs_bridge.pynetdicom_hooks import DirectAssociation
 from pacs_bridge.records import ObjectRecord, Problem
-from pacs_bridge.spool import Spooled, SpoolFile, part10_preamble
+from pacs_bridge.spool import SpoolFile, part10_preamble
 
 log = logging.getLogger(__name__)
 
@@ -188,29 +188,25 @@ class Services:
             return _USER_REJECTION
         return _ACCEPTED if has_transfer_syntax else _NO_TRANSFER_SYNTAX
 
-    def open_sink(self, assoc: DirectAssociation, message: DIMSEMessage, context_id: int) -> SpoolFile:
+    def open_sink(self, assoc: DirectAssociation, request: StoreRequest) -> SpoolFile:
         """A spool file that begins with the file meta of what is about to come."""
-        command = message.command_set
-        context = assoc._accepted_cx.get(context_id)
-        syntax = context.transfer_syntax[0] if context else ""
+        context = assoc._accepted_cx.get(request.context_id)
         preamble = part10_preamble(
-            _uid_of(command, "AffectedSOPClassUID"),
-            _uid_of(command, "AffectedSOPInstanceUID"),
-            str(syntax),
+            request.AffectedSOPClassUID,
+            request.AffectedSOPInstanceUID,
+            str(context.transfer_syntax[0]) if context else "",
             self.peer.ae_title if self.peer else "",
         )
         return SpoolFile(lambda: self._office.blobs.spool_dir, preamble)
 
     def serve(self, assoc: DirectAssociation, message: Any, context: PresentationContext) -> None:
         """One request, one response. A response that reached us here, and a cancel, are passed over."""
-        if isinstance(message, C_STORE) and message.MessageID is not None:
-            status = self._store_status(message, context)
-            assoc.dul.send_data(store_response(context.context_id or 1, message, status))
+        if isinstance(message, StoreRequest):
+            assoc.dul.send_data(store_response(message, self._store_status(message, context)))
         elif isinstance(message, C_ECHO) and message.MessageID is not None:
             allowed = self.peer is not None and "echo" in self.peer.services
             self._respond(assoc, message, context, ports.SUCCESS if allowed else ports.NOT_AUTHORISED)
         elif getattr(message, "MessageID", None) is not None:
-            discard_sink(message)
             self._provide(assoc, message, context)
 
     def _provide(self, assoc: DirectAssociation, message: Any, context: PresentationContext) -> None:
@@ -239,14 +235,14 @@ class Services:
         response.Status = status
         assoc.dimse.send_msg(response, context.context_id or 1)
 
-    def _store_status(self, request: C_STORE, context: PresentationContext) -> int:
-        sink: SpoolFile | None = request.sink  # type: ignore[attr-defined]
-        if sink is None or self.peer is None:
+    def _store_status(self, request: StoreRequest, context: PresentationContext) -> int:
+        sink = request.sink
+        if not isinstance(sink, SpoolFile) or self.peer is None:
             return ports.CANNOT_UNDERSTAND  # a C-STORE without a data set
         try:
             if "store" not in self.peer.services:
                 return ports.NOT_AUTHORISED
-            return self._keep(self.peer, request, context, sink.finish())
+            return self._keep(self.peer, request, context, sink)
         except Exception as error:
             status = dimse_status_of(error)
             log.error("object not stored: %s, status %04X", type(error).__name__, status)
@@ -254,26 +250,28 @@ class Services:
         finally:
             sink.discard()  # nothing left to drop once it has been adopted
 
-    def _keep(self, peer: Peer, request: C_STORE, context: PresentationContext, spooled: Spooled) -> int:
-        """Read, adopt, file: the bytes are fsynced already, the inbox commits last."""
-        record, problem = self._read(spooled, peer, request)
-        key = self._office.blobs.adopt(spooled.path, spooled.digest)
+    def _keep(self, peer: Peer, request: StoreRequest, context: PresentationContext, sink: SpoolFile) -> int:
+        """Read while the disk takes the bytes, adopt, file: the inbox waits for the disk and commits last."""
+        record, problem = self._read(sink.begin_sync(), peer, request)
+        spooled = sink.finish()
+        wait_durable = self._office.blobs.begin_adopt(spooled.path, spooled.digest)
         received = ReceivedObject(
             association_id=self.association_id,
-            blob_key=key,
+            blob_key=spooled.digest,
             digest=spooled.digest,
             size_bytes=spooled.size_bytes,
-            sop_class_uid=str(request.AffectedSOPClassUID or ""),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
+            sop_class_uid=request.AffectedSOPClassUID,
+            sop_instance_uid=request.AffectedSOPInstanceUID,
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             record=record,
             problem=problem,
+            wait_durable=wait_durable,
         )
         return self._office.inbox.receive(received)
 
-    def _read(self, spooled: Spooled, peer: Peer, request: C_STORE) -> tuple[ObjectRecord | None, Problem | None]:
+    def _read(self, path: Path, peer: Peer, request: StoreRequest) -> tuple[ObjectRecord | None, Problem | None]:
         try:
-            record = extract(spooled.path, fallback_character_set=peer.fallback_character_set, zone=self._office.zone)
+            record = extract(path, fallback_character_set=peer.fallback_character_set, zone=self._office.zone)
         except Problem as problem:
             return problem.record, problem
         except (OSError, MemoryError):
@@ -282,9 +280,9 @@ class Services:
             # Never lost for a fault of ours: the bytes are safe, a person looks at them in quarantine.
             log.error("object unreadable: %s", type(error).__name__)
             return None, Problem("malformed", {"part": type(error).__name__})
-        if record.sop_instance_uid != str(request.AffectedSOPInstanceUID or ""):
+        if record.sop_instance_uid != request.AffectedSOPInstanceUID:
             return record, Problem("sop_instance_mismatch", record=record)
-        if record.sop_class_uid != str(request.AffectedSOPClassUID or ""):
+        if record.sop_class_uid != request.AffectedSOPClassUID:
             return record, Problem("sop_class_mismatch", record=record)
         return record, None
 
@@ -298,8 +296,3 @@ class Services:
             self._office.inbox.association_closed(self.association_id, outcome)
         except Exception as error:
             log.error("association end not noted: inbox raised %s", type(error).__name__)
-
-
-def _uid_of(command: Any, keyword: str) -> str:
-    value = command.get(keyword)
-    return "" if value is None else str(value)

@@ -1,11 +1,17 @@
-"""One object on its way in: Part 10 preamble first, then the bytes as they come, hashed on the way. [adapter]"""
+"""One object on its way in: Part 10 preamble first, then the bytes as they come; hashed while the disk syncs. [adapter]
+
+The disk needs longer for its part than we for ours, so it does it beside: who waits for it waits for the rest only.
+"""
 
 import os
 import struct
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -13,6 +19,20 @@ from blake3 import blake3
 IMPLEMENTATION_CLASS_UID = "2.25.238296345283761108025329413311489544714"
 IMPLEMENTATION_VERSION_NAME = "TELEREAD_1"
 _NUMBERS = count()  # next() is one step of the interpreter: no two threads get one number
+_MOST_SYNCS = 32  # at once; a disk does no more of them at a time anyway
+
+_pool: tuple[int, ThreadPoolExecutor] | None = None  # of the process with that id
+_pool_lock = threading.Lock()
+
+
+def beside(act: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+    """Call what waits for the disk in another thread; ``result()`` waits for it and raises what it raised."""
+    global _pool  # noqa: PLW0603  a process that was forked makes its own: threads are not inherited
+    if _pool is None or _pool[0] != os.getpid():
+        with _pool_lock:
+            if _pool is None or _pool[0] != os.getpid():
+                _pool = os.getpid(), ThreadPoolExecutor(_MOST_SYNCS, thread_name_prefix="sync")
+    return _pool[1].submit(act, *arguments)
 
 
 @dataclass(frozen=True)
@@ -59,11 +79,11 @@ class SpoolFile:
     """
 
     def __init__(self, directory: Callable[[], Path], preamble: bytes) -> None:
-        self._hasher = blake3()
         self._size_bytes = 0
         self._failure: OSError | None = None
         self._descriptor: int | None = None
         self._path: Path | None = None
+        self._syncing: Future[None] | None = None
         try:
             # The directory is this process's alone, so a count is name enough.
             name = f"{directory()}/{next(_NUMBERS)}"
@@ -85,26 +105,42 @@ class SpoolFile:
             self._failure = failure
             self.discard()
             return
-        self._hasher.update(data)
         self._size_bytes += len(data)
 
+    def begin_sync(self) -> Path:
+        """All has come: the disk begins. The file, to be read meanwhile. Raises the first OSError, keeping nothing."""
+        if self._failure is not None or self._descriptor is None or self._path is None:
+            self.discard()
+            raise self._failure or OSError("spool file is closed")
+        if self._syncing is None:
+            self._syncing = beside(os.fsync, self._descriptor)
+        return self._path
+
     def finish(self) -> Spooled:
-        """Fsync and close. Raises the first OSError of the whole life; then nothing is left in the spool."""
+        """Hash, wait for the disk, close. Raises the first OSError of the whole life; then nothing is left behind."""
+        path = self.begin_sync()
         try:
-            if self._failure is not None or self._descriptor is None or self._path is None:
-                raise self._failure or OSError("spool file is closed")
-            os.fsync(self._descriptor)
+            digest = blake3().update_mmap(path).hexdigest()
+            self._wait_synced()
         except OSError:
             self.discard()
             raise
-        os.close(self._descriptor)
-        self._descriptor = None
-        return Spooled(self._path, self._hasher.hexdigest(), self._size_bytes)
+        self._close()
+        return Spooled(path, digest, self._size_bytes)
 
-    def discard(self) -> None:
-        """Close and remove; idempotent. Never raises."""
+    def _wait_synced(self) -> None:
+        if self._syncing is not None:
+            self._syncing.result()
+
+    def _close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def discard(self) -> None:
+        """Close and remove; idempotent. Never raises."""
+        if self._syncing is not None:
+            self._syncing.exception()  # nobody may close the descriptor under the sync
+        self._close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)

@@ -55,7 +55,7 @@ class GroupFiling:
                 group.append(own)
         try:
             filed = self._file_all([one.item for one in group])
-        except (Changed, IntegrityError):
+        except (Changed, IntegrityError, OSError):  # a disk that did not take one of them: each hears for itself
             filed = [False] * len(group)
         except OperationalError as error:
             # Perhaps only this connection is gone: the long way has another, and says what is wrong if all are.
@@ -77,7 +77,10 @@ class GroupFiling:
         if self._writer is None:
             self._writer = self._db.writer()
         with self._writer.transaction() as cursor:
-            return file_known(cursor, self._writer.database, items, self._now(), PROGRESS_INTERVAL)
+            filed = file_known(cursor, self._writer.database, items, self._now(), PROGRESS_INTERVAL)
+            for item in items:  # the disk has been at it meanwhile
+                item.received.wait_durable()
+            return filed
 
     def _forget_connection(self) -> None:
         if self._writer is not None:

@@ -156,6 +156,7 @@ class IndexInbox:
         """The short way where this association has brought an object of that series before, else the long way."""
         record, association_id = received.record, received.association_id
         if record is None or received.problem is not None or association_id is None:
+            received.wait_durable()
             self.file(sender, received)
             return
         series = (association_id, record.study_instance_uid, record.series_instance_uid)
@@ -165,6 +166,7 @@ class IndexInbox:
             item = Item(known, sender.site_id, receive_service.identity_key_of(record), received)
             if self._group.file(item):
                 return
+        received.wait_durable()
         filed = self.file(sender, received)
         if filed.outcome == "filed" and filed.study_id is not None and filed.series_id is not None:
             with self._lock:

@@ -44,6 +44,7 @@ class MemoryInbox:
         self.refused.append((calling_ae, called_ae, address, reason))
 
     def receive(self, received: ReceivedObject) -> int:
+        received.wait_durable()
         with self.lock:
             answer = self.answers.pop(0) if self.answers else 0x0000
             if isinstance(answer, Exception):

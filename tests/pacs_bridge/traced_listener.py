@@ -24,6 +24,7 @@ class SqliteInbox(MemoryInbox):
         self._write = threading.Lock()
 
     def receive(self, received: ReceivedObject) -> int:
+        received.wait_durable()
         with self._write, self._connection:
             self._connection.execute(
                 "INSERT INTO instance VALUES (?, ?)", (received.sop_instance_uid, received.blob_key)
