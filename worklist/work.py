@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from pacs_bridge.objects import ECG_REPORT, RADIOLOGY_REPORT, ObjectError, StudyIdentity, encapsulated_pdf
 from pacs_bridge.scu import StoreResult, store_files
+from pacs_bridge.transcode_pool import TranscodePool
 from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
@@ -31,7 +32,7 @@ from worklist.ups import say_going_down, say_restarted, ups_handlers
 from worklist.worker import Tick, Worker
 
 # The peer says never: sending the same again changes nothing (PS3.4 B.2.3; research: reports.md section 6).
-_FINAL_OUTCOMES = ("no_context",)
+_FINAL_OUTCOMES = ("no_context", "not_convertible")
 _FINAL_STATUSES = (0xA900, 0x0122)
 KEEP_FINISHED_JOBS = timedelta(days=7)
 TICKS_S = {"settle": 0.3, "seal": 10.0, "forget": 3600.0}
@@ -42,6 +43,7 @@ class Handlers:
 
     def __init__(self, roof: Roof) -> None:
         self._roof = roof
+        self._transcoder = TranscodePool()  # of a report for a peer that takes implicit VR alone
 
     def deliver(self, job: Job) -> None:
         """Send one report version to its site; finished after the peer's answer, so a killed worker sends again."""
@@ -104,8 +106,9 @@ class Handlers:
             path = Path(folder) / "report.dcm"
             path.write_bytes(content)
             (result,) = store_files(
-                [path], host, port, called_ae=ae_title, calling_ae=self._roof.settings.ae_title
-            )
+                [path], host, port, called_ae=ae_title, calling_ae=self._roof.settings.ae_title,
+                transcoder=self._transcoder,
+            )  # fmt: skip
         return result
 
 

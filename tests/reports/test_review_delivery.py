@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from sqlalchemy import select, update
 
@@ -67,11 +68,12 @@ def test_an_address_taken_away_is_a_dead_delivery_and_given_back_it_is_sent(
     assert deliver(county) == 1
     dead = by_dicom(county, report)
     assert (dead.state, dead.last_error, dead.n_attempts) == ("DEAD", "return_address_missing", 1)
-    with storescp(tmp_path / "pacs", "QS_PACS") as pacs:
+    with storescp(tmp_path / "pacs", "QS_PACS", "+xi") as pacs:  # and one that takes implicit VR alone
         return_to(county, pacs.port)
         call(county, delivery_service.resend, "admin", dead.id)
         assert deliver(county) == 1
-        assert len(pacs.files()) == 1
+        (got,) = map(pydicom.dcmread, pacs.files())
+    assert (got.file_meta.TransferSyntaxUID, got.EncapsulatedDocument[:5]) == ("1.2.840.10008.1.2", b"%PDF-")
     assert by_dicom(county, report).state == "ACCEPTED"
     assert county.row(Study, report.study_id).report_status == "delivered"
 
