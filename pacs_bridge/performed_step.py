@@ -15,6 +15,9 @@ from pydicom.sequence import Sequence
 
 SOP_CLASS = "1.2.840.10008.3.1.2.3.3"
 RETRIEVE_SOP_CLASS = "1.2.840.10008.3.1.2.3.4"
+NOTIFICATION_SOP_CLASS = "1.2.840.10008.3.1.2.3.5"
+# Event types of a notification, Table F.9.2-1; nothing is ever deleted (5).
+IN_PROGRESS_EVENT, COMPLETED_EVENT, DISCONTINUED_EVENT, UPDATED_EVENT = range(1, 5)
 MAY_NO_LONGER_BE_UPDATED = 0xA710  # Error ID of status 0110, F.7.2.2.2
 
 
@@ -27,6 +30,7 @@ class StepState(StrEnum):
 
 
 FINAL = frozenset((StepState.COMPLETED, StepState.DISCONTINUED))
+EVENT_OF_END = {StepState.COMPLETED: COMPLETED_EVENT, StepState.DISCONTINUED: DISCONTINUED_EVENT}
 _STEP = "ScheduledStepAttributesSequence"
 _SERIES = "PerformedSeriesSequence"
 _REQUIRED = (

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, String, Text
+from sqlalchemy import Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklist.base.db import Base
@@ -71,3 +71,16 @@ class Dose(Base):
     value: Mapped[float | None] = mapped_column(Float)
     unit: Mapped[str] = mapped_column(String(16), default="")
     text: Mapped[str] = mapped_column(Text, default="")
+
+
+class StepNotice(Base):
+    """That a device which asked for it is told of a performed step; its row stays until it has been told."""
+
+    __tablename__ = "step_notice"
+    __table_args__ = (Index("ix_step_notice_waiting", "device_id", "told_at", "id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_id: Mapped[int] = mapped_column(ForeignKey("device.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(Uid)
+    event_type: Mapped[int]
+    made_at: Mapped[datetime] = mapped_column(index=True)
+    told_at: Mapped[datetime | None]

@@ -16,7 +16,8 @@ from worklist.base import audit
 from worklist.tables import Device, Site
 
 # What a device may use of us. A modality's by default; a workstation (WS) or PACS only sends and is echoed.
-SERVICES = ("echo", "store", "find", "move", "get", "worklist", "mpps", "commitment", "ups")
+# mpps_notify: it is told of its site's performed steps.
+SERVICES = ("echo", "store", "find", "move", "get", "worklist", "mpps", "mpps_notify", "commitment", "ups")
 MODALITY_SERVICES = ("echo", "store", "worklist", "mpps")
 WORKSTATION_SERVICES = ("echo", "store")
 # Other people's studies, and promises to keep them: only with a client certificate or an administrator's written

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from pacs_bridge.performed_step import FINAL, StepRecord, StepState
+from pacs_bridge.performed_step import EVENT_OF_END, FINAL, IN_PROGRESS_EVENT, UPDATED_EVENT, StepRecord, StepState
 from pacs_bridge.ports import Peer
-from worklist import acquisition_store, scheduled_service, settle_service, store
+from worklist import acquisition_store, scheduled_service, settle_service, step_notices, store
 from worklist.acquisition_tables import Dose, PerformedInstance, PerformedStep, PerformedStudy
 from worklist.base import audit
 from worklist.order import Acquisition
@@ -42,6 +42,7 @@ def begin(session: Session, peer: Peer, sop_instance_uid: str, step: StepRecord,
         )
     session.flush()
     _follow(session, row, step, now)
+    step_notices.notify(session, row, IN_PROGRESS_EVENT, now)
     _record(session, row, peer, "mpps.create", now)
     return True
 
@@ -64,6 +65,7 @@ def change(
         row.ended_at, row.reason = now, step.reason
     session.flush()
     _follow(session, row, step, now)
+    step_notices.notify(session, row, EVENT_OF_END.get(step.state, UPDATED_EVENT), now)
     _record(session, row, peer, "mpps.set", now)
     return True
 

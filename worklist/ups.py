@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from pacs_bridge import ups
 from pacs_bridge.ports import Peer
 from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts
-from pacs_bridge.scu_ups import Event, tell_events
+from pacs_bridge.scu_events import Event, tell_events
 from pacs_bridge.ups import Attributes, UpsRefused
 from pacs_bridge.ups_scp import UpsProvider
 from reports.output import signed_objects

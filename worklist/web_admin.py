@@ -47,7 +47,7 @@ SITE = {
 }  # fmt: skip
 NEW_SITE = SITE | {"code": Field(str, max_len=32), "name_zh": Field(str, max_len=128, min_len=1)}
 # Kinds of work that fail because another system does not listen; an administrator can have it tried at once.
-WORD_TO_PEERS = ("ups_event", "commitment", "ask_commitment")
+WORD_TO_PEERS = ("ups_event", "mpps_event", "commitment", "ask_commitment")
 
 
 @admin.get("/admin")

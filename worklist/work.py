@@ -17,6 +17,7 @@ from reports import delivery_service
 from reports.tables import Delivery, Report
 from viewer.derive_pool import DerivePool
 from worklist import commitment_work, query_backfill, settle_service
+from worklist.acquisition_work import notice_handlers
 from worklist.archive_work import COPIES_AT_ONCE, archive_handlers
 from worklist.base import outbox
 from worklist.base.i18n import translate
@@ -145,15 +146,17 @@ def make_worker(roof: Roof, pool: DerivePool) -> Worker:
     ]
     archive, archive_ticks = archive_handlers(roof)
     steps, steps_ticks = ups_handlers(roof)
+    notices, notices_ticks = notice_handlers(roof)
     return Worker(
         roof.db,
         {"derive": Deriving(roof, pool).derive, "deliver": handlers.deliver,
          "index_person": partial(index_person, roof), query_backfill.KIND: partial(query_backfill.fill_columns, roof),
          "commitment": partial(commitment_work.tell, roof), "ask_commitment": partial(commitment_work.ask, roof),
-         **archive, **steps},
-        roof.now, ticks=ticks + archive_ticks + steps_ticks, n_threads=6, farewell=partial(say_going_down, roof),
+         **archive, **steps, **notices},
+        roof.now, ticks=ticks + archive_ticks + steps_ticks + notices_ticks, n_threads=6,
+        farewell=partial(say_going_down, roof),
         limits={"derive": 2, "deliver": 4, "index_person": 1, "commitment": 2, "ask_commitment": 2,
-                query_backfill.KIND: 1, "archive": COPIES_AT_ONCE, **dict.fromkeys(steps, 2)},
+                query_backfill.KIND: 1, "archive": COPIES_AT_ONCE, **dict.fromkeys((*steps, *notices), 2)},
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ const CHARACTER_SETS: readonly Choice[] = [
   ["ISO_IR 100", "ISO_IR 100 (Latin-1)"], ["ISO_IR 6", "ISO_IR 6 (ASCII)"],
 ];
 const TYPES = ["DR", "CT", "ECG", "MR", "US", "MG", "XA", "WS"] as const;
-const SERVICES = ["echo", "store", "worklist", "mpps", "commitment", "find", "move", "get", "ups"] as const;
+const SERVICES = ["echo", "store", "worklist", "mpps", "mpps_notify", "commitment", "find", "move", "get", "ups"] as const;
 const OF_MODALITY = new Set<string>(["echo", "store", "worklist", "mpps"]);
 const OF_WORKSTATION = new Set<string>(["echo", "store"]);
 

@@ -1,4 +1,7 @@
-"""UPS events told to other application entities, by associations of ours (PS3.4 CC.2.4). [adapter]"""
+"""Event reports told to other application entities by associations of ours: UPS, and MPPS Notification. [adapter]
+
+PS3.4 CC.2.4 and F.9; the information of an MPPS Notification is empty.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +11,14 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import build_context
 
 from pacs_bridge.find_identifier import Spell
+from pacs_bridge.performed_step import NOTIFICATION_SOP_CLASS
 from pacs_bridge.retrieval import EXPLICIT, IMPLICIT
 from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts, associate, end
 from pacs_bridge.ups import EVENT, PUSH, Attributes
 from pacs_bridge.ups_dataset import to_dataset
+
+# The class that an event is negotiated by: the class that the instance is of.
+_CLASS_OF_INSTANCE = {EVENT: PUSH, NOTIFICATION_SOP_CLASS: NOTIFICATION_SOP_CLASS}
 
 
 @dataclass(frozen=True)
@@ -19,14 +26,14 @@ class Event:
     """One event report."""
 
     number: int
-    workitem_uid: str
+    sop_instance_uid: str
     event_type: int
     information: Attributes
 
 
 def tell_events(
     events: Iterable[Event], host: str, port: int, *, called_ae: str, calling_ae: str, term: str, spell: Spell,
-    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    abstract_syntax: str = EVENT, timeouts: Timeouts = DEFAULT_TIMEOUTS,
 ) -> tuple[list[int], str]:  # fmt: skip
     """N-EVENT-REPORTs in order on one association, we in the SCP role; (numbers that arrived, outcome).
 
@@ -34,10 +41,11 @@ def tell_events(
     refusal of one event says nothing of the next. Never raises for the peer.
     """
     role = SCP_SCU_RoleSelectionNegotiation()
-    role.sop_class_uid, role.scu_role, role.scp_role = UID(EVENT), False, True
+    role.sop_class_uid, role.scu_role, role.scp_role = UID(abstract_syntax), False, True
     association, failure = associate(
-        host, port, called_ae, calling_ae, [build_context(EVENT, [EXPLICIT, IMPLICIT])], timeouts, negotiation=[role]
-    )
+        host, port, called_ae, calling_ae, [build_context(abstract_syntax, [EXPLICIT, IMPLICIT])], timeouts,
+        negotiation=[role],
+    )  # fmt: skip
     if association is None:
         return [], failure[0]
     told: list[int] = []
@@ -45,8 +53,9 @@ def tell_events(
     try:
         for event in events:
             answer, _ = association.send_n_event_report(
-                to_dataset(event.information, term, spell), event.event_type, UID(PUSH), UID(event.workitem_uid),
-                msg_id=event.number % 0xFFFF or 1, meta_uid=UID(EVENT),
+                to_dataset(event.information, term, spell) if event.information else None, event.event_type,
+                UID(_CLASS_OF_INSTANCE[abstract_syntax]), UID(event.sop_instance_uid),
+                msg_id=event.number % 0xFFFF or 1, meta_uid=UID(abstract_syntax),
             )  # fmt: skip
             if answer.get("Status") is None:
                 break
