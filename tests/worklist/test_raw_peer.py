@@ -1,44 +1,77 @@
 """What only a peer that speaks in bytes does: requests sent ahead, data sets that never come, cancels in between."""
 
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from pacs_bridge.listener import Listener
+from tests.conftest import Clock
+from tests.pacs_bridge.test_hostile_peers import resident_kb
+from tests.peers import dcmjs, dcmtk
+from tests.peers import raw_dimse as raw
 from tests.peers.fuzzing import corpus, pdu
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
 from tests.peers.raw_dimse import (
-    ACTION, ANSWERS, C_ECHO, C_FIND, C_GET, C_STORE, FIELD, HAS_DATA, N_ACTION, NO_DATA, STATUS, RawPeer, data_set,
-    request, stored, text,
-)  # fmt: skip
+    ANSWERS,
+    C_ECHO,
+    C_FIND,
+    C_GET,
+    C_MOVE,
+    C_STORE,
+    FIELD,
+    N_ACTION,
+    RESPONSE,
+    STATUS,
+    RawPeer,
+    data_set,
+    request,
+    stored,
+    text,
+)
 from tests.peers.township import Township, township
 from worklist.base.db import Database
+from worklist.tables import Study
 
 ECHO, CT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
 COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 CLASSES = (ECHO, FIND, MOVE, GET, CT, COMMITMENT)
 CONTEXT = {one: 2 * number + 1 for number, one in enumerate(CLASSES)}
+N_OBJECTS, N_STUDIES = 40, 5000  # their answers take seconds
 STUDY = "1.2.826.0.1.3680043.9.78.1"
 WANTED = data_set(QueryRetrieveLevel="STUDY", StudyInstanceUID=STUDY)
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing here asks the database
 
 
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
+@pytest.fixture(scope="module")
+def county(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Township]:
+    """One study of some objects and thousands without; on SQLite alone: nothing here asks the database."""
+    folder = tmp_path_factory.mktemp("raw_peer")
+    shutil.copyfile(migrated_sqlite, folder / "teleread.sqlite3")
+    database = Database(f"sqlite:///{folder / 'teleread.sqlite3'}")
+    with township(database, folder / "county", Clock()) as made:
         allow(made, "QS_CT", port=1)
-        (tmp_path / "sent").mkdir()
         series = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": STUDY + ".1", "side": 16}
-        receive_all(made, [write_instance(tmp_path / "sent", **series) for _ in range(20)])
+        receive_all(made, [write_instance(folder, **series) for _ in range(N_OBJECTS)])
+        with made.roof.db.write() as session:
+            table: Any = Study.__table__
+            row = dict(session.execute(select(table)).mappings().one())
+            del row["id"]
+            session.execute(table.insert(), [
+                {**row, "study_instance_uid": f"1.2.3.{one}", "study_date": f"2026{one % 9:04}"}
+                for one in range(N_STUDIES)
+            ])  # fmt: skip
         yield made
+    database.dispose()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def listener(county: Township) -> Iterator[Listener]:
     with listening(county) as running:
         yield running
@@ -92,8 +125,74 @@ def test_a_data_set_that_never_comes_is_an_empty_one(peer: RawPeer, monkeypatch:
         action=b"\1\0",
     ))  # fmt: skip
     answer = peer.read()
-    assert (answer.number(ANSWERS), answer.number(STATUS), answer.number(ACTION)) == (7, 0x0115, -1)
-    assert answer.number(HAS_DATA) == NO_DATA
+    assert (answer.number(ANSWERS), answer.number(STATUS), answer.number(raw.ACTION)) == (7, 0x0115, -1)
+    assert answer.number(raw.HAS_DATA) == raw.NO_DATA
     peer.send(asked(C_FIND, 8, b""))
     assert peer.read().number(STATUS) == 0xA900
     peer.release()
+
+
+def after_cancel(peer: RawPeer, message_id: int, kind: int, *then: bytes) -> tuple[raw.Message, list[raw.Message]]:
+    """The final response to what is cancelled now, and what came before it; both within a second, nothing later."""
+    peer.send(raw.cancel(CONTEXT[{C_FIND: FIND, C_MOVE: MOVE, C_GET: GET}[kind]], message_id), *then)
+    began_s, before = time.monotonic(), []
+    while (message := peer.read(5)).number(STATUS) != 0xFE00:
+        before.append(message)
+    assert time.monotonic() - began_s < 1
+    peer.send(asked(C_ECHO, message_id + 1, None))
+    assert peer.read().number(ANSWERS) == message_id + 1
+    return message, before
+
+
+def test_a_long_query_is_cancelled_within_a_second_and_costs_no_memory(peer: RawPeer) -> None:
+    peer.send(asked(C_FIND, 1, data_set(QueryRetrieveLevel="STUDY", StudyInstanceUID="", PatientName="", StudyDate="")))
+    for number in range(800):
+        assert peer.read().number(STATUS) == 0xFF00
+        if number == 300:
+            before_kb = resident_kb()
+    assert resident_kb() - before_kb < 1000  # of 10,000 answers it was 700 KB
+    _, late = after_cancel(peer, 1, C_FIND)
+    assert len(late) < 1000
+
+
+def test_a_move_that_is_cancelled_says_what_it_sent(county: Township, peer: RawPeer, tmp_path: Path) -> None:
+    with dcmtk.storescp(tmp_path / "got", "QS_WS") as destination:
+        allow(county, "QS_WS", port=destination.port)
+        peer.send(request(CONTEXT[MOVE], C_MOVE, 1, MOVE, WANTED, destination=b"QS_WS "))
+        assert peer.read().number(STATUS) == 0xFF00
+        final, _ = after_cancel(peer, 1, C_MOVE)
+        time.sleep(0.2)  # nothing follows
+        n_got = len(destination.files())
+    assert (final.number(raw.COMPLETED), final.number(raw.REMAINING)) == (n_got, N_OBJECTS - n_got)
+    assert (final.number(raw.FAILED), final.number(raw.WARNED)) == (0, 0)
+    assert 0 < n_got < N_OBJECTS
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_get_that_is_cancelled_says_what_was_taken(peer: RawPeer, answers: bool) -> None:
+    """Whether the object on its way is still answered or not."""
+    peer.send(asked(C_GET, 1))
+    for _ in range(3):
+        taken = peer.read()
+        peer.send(stored(taken))
+        assert peer.read().number(STATUS) == 0xFF00
+    on_its_way = peer.read()
+    assert on_its_way.number(FIELD) == C_STORE
+    final, before = after_cancel(peer, 1, C_GET, *([stored(on_its_way)] if answers else []))
+    assert (final.number(raw.COMPLETED), final.number(raw.REMAINING)) == (3 + answers, N_OBJECTS - 3 - answers)
+    assert [one.number(FIELD) for one in before] == [RESPONSE | C_GET] * answers
+
+
+@pytest.mark.parametrize("kind", ["find", "get"])
+def test_dcmjs_cancels(listener: Listener, kind: str) -> None:
+    options = {"port": listener.port, "from": "QS_CT", "to": "TELEREAD", "kind": kind, "cancel_after": 3}
+    with dcmjs.script("query.js", "run", **options, keys={"StudyInstanceUID": STUDY if kind == "get" else ""}) as script:
+        script.wait("closed")
+        said = script.all("status")
+    final = said[-1]
+    assert final["status"] == 0xFE00
+    assert {one["status"] for one in said[:-1]} == {0xFF00}
+    assert 3 <= len(said) - 1 < N_STUDIES // 2
+    assert final["at_ms"] - script.all("cancelled")[0]["at_ms"] < 1000
+    if kind == "get":
+        assert (final["completed"], final["remaining"]) == (script.all("stored")[-1]["stored"], N_OBJECTS - final["completed"])
