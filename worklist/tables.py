@@ -271,10 +271,11 @@ class Workitem(Base):
     """One piece of reading work: a UPS (PS3.4 CC). States move only along ``worklist.workitem``."""
 
     __tablename__ = "workitem"
+    __table_args__ = (Index("ix_workitem_state_workitem_uid", "state", "workitem_uid"),)  # the order of UPS answers
     workitem_uid: Mapped[str] = mapped_column(Uid, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), index=True)
     step: Mapped[str] = mapped_column(Code)  # interpretation | verification | addendum
-    state: Mapped[str] = mapped_column(Code, index=True)  # SCHEDULED | IN PROGRESS | COMPLETED | CANCELED
+    state: Mapped[str] = mapped_column(Code)  # SCHEDULED | IN PROGRESS | COMPLETED | CANCELED
     priority: Mapped[str] = mapped_column(Code)
     due_at: Mapped[datetime] = mapped_column(index=True)
     created_at: Mapped[datetime]

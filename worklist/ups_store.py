@@ -1,35 +1,34 @@
 """Reading work and tasks of others as UPS attributes: looked up, searched, never wider than a sight. [store]"""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, aliased
 
 from pacs_bridge.ups import (
-    CODE_OF_STEP,
     Attributes,
     OutputReference,
     SeriesReference,
     UpsRecord,
     attributes_of,
-    items,
     put,
     tag,
     text,
     values,
 )
 from pacs_bridge.ups_match import matches
+from worklist import ups_keys
 from worklist.account_tables import Account
 from worklist.person import name_to_send
 from worklist.tables import Instance, Order, Patient, Series, Site, Study, Workitem
 from worklist.ups_tables import UpsExtra, UpsTask
 
 Assigned, Claimed = aliased(Account), aliased(Account)
-PAGE = 200
+FIRST_PAGE, PAGE = 25, 200
 _LABELS = {"interpretation": "Read", "verification": "Verify", "addendum": "Addendum"}
 # What reading work has ended in, by workitem UID.
 Outputs = Callable[[Session, Collection[str]], Mapping[str, OutputReference]]
@@ -62,6 +61,7 @@ def _rows_query() -> Any:
         .join(Order, Order.order_uid == Study.order_uid)
         .outerjoin(Assigned, Assigned.id == Workitem.scheduled_performer)
         .outerjoin(Claimed, Claimed.id == Workitem.actual_performer)
+        .with_hint(Study, "NOT INDEXED", "sqlite")  # each by its id: not all that somebody sees
     )
 
 
@@ -165,28 +165,31 @@ def is_in_sight(session: Session, sight: Sight, uid: str) -> bool:
 
 @dataclass(frozen=True)
 class After:
-    """Where a search goes on: behind this UID, among reading work or among tasks."""
+    """Where a search goes on: behind this UID, among reading work or among tasks; the first answers leave soon."""
 
     uid: str = ""
     is_among_tasks: bool = False
+    limit: int = FIRST_PAGE
 
 
 def page(
     session: Session, place: Place, sight: Sight, keys: Mapping[str, Any], after: After
 ) -> tuple[list[Attributes], After | None]:
-    """What matches of the next PAGE steps in sight, in a stable order, reading work first; None: that was all."""
+    """What matches of the next steps in sight, in a stable order, reading work first; None: that was all."""
     if after.is_among_tasks:
         return _task_page(session, sight, keys, after.uid)
-    uids = session.scalars(
-        select(Workitem.workitem_uid).join(Study, Study.id == Workitem.study_id)
-        .join(Patient, Patient.id == Study.patient_pk).join(Order, Order.order_uid == Study.order_uid)
-        .where(Workitem.workitem_uid > after.uid, sight.studies, Study.n_instances > 0, *_narrowed(keys))
-        .order_by(Workitem.workitem_uid).limit(PAGE)
-    ).all()  # fmt: skip
+    # Workitems are walked in their order, each one's study looked up: a planner would begin with the studies.
+    in_sight = select(and_(sight.studies, Study.n_instances > 0)).where(Study.id == Workitem.study_id)
+    query = select(Workitem.workitem_uid).where(
+        Workitem.workitem_uid > after.uid, *ups_keys.narrowed(session, keys, place.zone),
+        in_sight.correlate(Workitem).scalar_subquery(),
+    )  # fmt: skip
+    uids = session.scalars(query.order_by(Workitem.workitem_uid).limit(after.limit)).all()
     has_input = tag("InputInformationSequence") in keys
     found = reading_work(session, place, uids, sight.studies, has_input=has_input)
     matching = [found[uid] for uid in uids if uid in found and matches(found[uid], keys)]
-    return matching, After(uids[-1]) if len(uids) == PAGE else After("", is_among_tasks=True)
+    is_last = len(uids) < after.limit
+    return matching, After("", is_among_tasks=True) if is_last else After(uids[-1], limit=PAGE)
 
 
 def _task_page(
@@ -208,35 +211,3 @@ def search(session: Session, place: Place, sight: Sight, keys: Mapping[str, Any]
     while after is not None:
         found, after = page(session, place, sight, keys, after)
         yield from found
-
-
-def _narrowed(keys: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """What the database can look up of the keys; ``matches`` looks at all of them afterwards."""
-    found: list[ColumnElement[bool]] = []
-    if states := values(keys, "ProcedureStepState"):
-        found.append(Workitem.state.in_(states))
-    if uids := values(keys, "SOPInstanceUID"):
-        found.append(Workitem.workitem_uid.in_(uids))
-    if studies := values(keys, "StudyInstanceUID"):
-        found.append(Study.study_instance_uid.in_(studies))
-    if (patient := text(keys, "PatientID")) and not _is_wild(patient):
-        found.append(Patient.patient_id == patient)
-    for request in items(keys, "ReferencedRequestSequence")[:1]:
-        number = text(request, "AccessionNumber")
-        if number and not _is_wild(number):
-            found.append((Study.accession_number == number) | (Order.accession_number == number))
-    steps = _steps(keys)
-    if steps is not None:
-        found.append(Workitem.step.in_(steps))
-    return found
-
-
-def _steps(keys: Mapping[str, Any]) -> Sequence[str] | None:
-    wanted = [text(one, "CodeValue") for one in items(keys, "ScheduledWorkitemCodeSequence")]
-    if not wanted or not wanted[0] or _is_wild(wanted[0]):
-        return None
-    return [step for step, concept in CODE_OF_STEP.items() if concept[0] == wanted[0]]
-
-
-def _is_wild(value: str) -> bool:
-    return "*" in value or "?" in value
