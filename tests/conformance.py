@@ -13,7 +13,19 @@ from pathlib import Path
 from flask import Flask
 from pydicom.uid import UID
 
-from pacs_bridge import character_set, commitment, pixels, ports, query_attributes, scp, scu_query, spool, tls_context
+from pacs_bridge import (
+    character_set,
+    commitment,
+    performed_step,
+    pixels,
+    ports,
+    query_attributes,
+    scp,
+    scu_query,
+    spool,
+    tls_context,
+    ups,
+)
 from pacs_bridge.extract import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from pacs_bridge.listener import Limits
 from pacs_bridge.provider import Provider
@@ -73,7 +85,8 @@ def storage_classes() -> list[str]:
 def statement(app: Flask) -> str:
     """The whole document."""
     parts = [
-        *_introduction(), *_network(), *_services(), *_storage(), *_as_user(), *_queries(), *_characters(),
+        *_introduction(), *_network(), *_services(), *_storage(), *_as_user(), *_events(), *_queries(),
+        *_characters(),
         *_pixels(), *_web(app), *_security(),
     ]  # fmt: skip
     return "\n".join(parts)
@@ -225,7 +238,7 @@ def _as_user() -> Iterator[str]:
     yield table(("SOP Class", "UID", "何时 when"), [
         (_name(VERIFICATION), f"`{VERIFICATION}`", "`teleread echo`，设备页的“测试” the device page's test"),
         ("所有存储类 every storage class", "—", "报告回传、C-MOVE、`teleread send` report delivery, C-MOVE"),
-        (_name(commitment.SOP_CLASS), f"`{commitment.SOP_CLASS}`", "`teleread send --commit`"),
+        (_name(commitment.SOP_CLASS), f"`{commitment.SOP_CLASS}`", "报告回传后请求归档确认，`teleread send --commit` after a report was delivered"),
         *((_name(uid), f"`{uid}`", "`teleread find`") for uid in ours),
     ])  # fmt: skip
     names = "、".join(f"{_name(uid)} `{uid}`" for uid in PLAIN)
@@ -233,6 +246,22 @@ def _as_user() -> Iterator[str]:
         f"C-MOVE 与 C-GET 先按原传输语法送出；对方不接受时解压为 {names}，仍不可行则该实例计为失败（B000 与失败清单）。\n"
         "C-MOVE and C-GET send as stored first, else decompressed to one of these; what cannot be is a failed"
         " sub-operation (B000 with the failed list).\n"
+    )
+
+
+def _events() -> Iterator[str]:
+    yield heading("主动发出的事件", "Event reports (SCP, on associations of ours)", 3)
+    notified, ups_events = performed_step.NOTIFICATION_SOP_CLASS, ups.EVENT
+    yield table(("SOP Class", "UID", "事件 event types", "发给谁 to whom"), [
+        (_name(ups_events), f"`{ups_events}`", "1 2 3 4 5", "UPS 订阅者；4（RESTARTED WARM START、GOING DOWN）发给全局订阅者"
+         " subscribers; type 4 to those who subscribed to everything"),
+        (_name(notified), f"`{notified}`", "1 2 3 4", "勾选“MPPS 通知”的本机构装置 devices of the site with “MPPS notices”"),
+        (_name(commitment.SOP_CLASS), f"`{commitment.SOP_CLASS}`", "1 2", "请求者 whoever asked"),
+    ])  # fmt: skip
+    yield (
+        "对方不在、拒绝连接、类别或 SCP 角色、或中断时重试 72 小时，管理页可见；没有应答的不算送达。\n"
+        "A peer that is away, refuses association, class or SCP role, or aborts is tried for 72 hours, in sight of the"
+        " administrator; what was not answered has not arrived.\n"
     )
 
 
