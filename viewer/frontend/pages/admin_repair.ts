@@ -151,7 +151,7 @@ function studyParts(study: Shown, other: Target | undefined): HTMLElement[] {
     h("dl", {},
       h("dt", {}, t("page.repair.exam")), h("dd", {}, `${modality(study.modality)} ${study.description} · ${moment(study.acquired_at)} · ${t("ui.images.n", { n: study.n_instances })}`),
       h("dt", {}, t("page.repair.accession")), h("dd", { class: "mono" }, study.accession_number ?? "—"),
-      h("dt", {}, t("page.repair.order")), h("dd", { class: "mono" }, study.order.made_from_object ? t("page.repair.no_order") : study.order.accession_number),
+      h("dt", {}, t("page.repair.order")), study.order.made_from_object ? h("dd", { class: "tx3" }, t("page.repair.no_order")) : h("dd", { class: "mono" }, study.order.accession_number),
       h("dt", {}, "UID"), h("dd", { class: "mono" }, study.study_instance_uid)),
     h("div", { class: "repair-thumbs" }, ...study.thumbnails.map((uid) => h("img", { src: `/api/repair/thumbnails/${uid}`, alt: "", loading: "lazy" }))),
     ...signed, ...conflict, ...notes,

@@ -125,7 +125,7 @@ function imageState(item: WorklistItem): Child[] {
   if (item.n_conflicts > 0) return [h("span", { class: "chip red" }, icon("alert", 13), t("page.tech.conflict_chip")), " ", count];
   if (item.late_images_at) return [h("span", { class: "chip amber" }, t("page.tech.late", { time: moment(item.late_images_at) })), " ", count];
   if (isMissing(item)) return [h("span", { class: "chip amber" }, icon("alert", 13), t("ui.images.missing_short", { missing: item.n_missing ?? 0 })), " ", count];
-  if (isAllRejected(item)) return [h("span", { class: "chip amber" }, icon("eye", 13), t("page.tech.all_hidden"))];
+  if (isAllRejected(item)) return []; // why is said below
   if (item.input_readiness === "READY") return [h("span", { class: "pair tx2" }, icon("check", 14), t("page.tech.complete", { n: count }))];
   return [h("span", { class: "pair amber" }, icon("download", 14), count)];
 }
