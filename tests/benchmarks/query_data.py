@@ -64,7 +64,8 @@ def n_patients(n: int) -> int:
 def fill(db: Database, n: int) -> None:
     """Make the rows of ``n`` studies in an empty, migrated database."""
     dialect, patients = db.engine.dialect.name, n_patients(n)
-    driver: Any = db.engine.raw_connection().driver_connection
+    pooled = db.engine.raw_connection()
+    driver: Any = pooled.driver_connection
     names = _small_tables(db)
     again = _without_indexes(driver, dialect)
     known = {"patients": patients, "sites": N_SITES, "days": N_DAYS, "n": n, "names": names, "open": N_OPEN,
@@ -76,7 +77,7 @@ def fill(db: Database, n: int) -> None:
     for statement in again:
         driver.execute(statement)
     driver.commit()
-    driver.close()
+    pooled.invalidate()  # its settings were for the filling
     if dialect == "postgresql":
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
