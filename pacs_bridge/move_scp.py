@@ -97,7 +97,11 @@ class MoveProvider(Provider):
 
     def serve(self, exchange: Exchange) -> None:
         title = str(exchange.request.MoveDestination or "").strip()
-        destination = self._destinations(exchange.peer, title)
+        try:
+            destination = self._destinations(exchange.peer, title)
+        except Exception as error:
+            log.error("destination not found: %s", type(error).__name__)
+            return exchange.respond(CANNOT_MATCH)
         if destination is None:
             self._note(exchange.peer, so_far(exchange, (), Tally(0), title, DESTINATION_UNKNOWN))
             return exchange.respond(DESTINATION_UNKNOWN)

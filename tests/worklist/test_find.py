@@ -12,11 +12,13 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select, update
 
+from pacs_bridge.find_scp import PATIENT_ROOT, STUDY_ROOT
 from pacs_bridge.listener import Listener
 from tests.peers import dcmtk
 from tests.peers.dcmqrscp import dcmqrscp
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
+from tests.peers.relay import relay
 from tests.peers.township import Township, township
 from worklist import query_rows
 from worklist.base.audit import AuditEvent
@@ -156,6 +158,26 @@ def test_what_is_no_identifier_is_refused_with_its_element(listener: Listener, t
         said = (result.stdout + result.stderr).lower()
         assert (statuses(result)[-1], answers) == ("a900", [])
         assert f"({element})" in said
+
+
+RELATIONAL = [
+    ("-S", "SERIES", ("PatientID=P-1", "Modality=CT"), 2), ("-S", "IMAGE", (f"SeriesInstanceUID={S1}.2",), 1),
+    ("-P", "STUDY", ("StudyDate=20260101-20260110",), 2),
+]  # fmt: skip
+
+
+def test_relational_queries_need_their_negotiation(county: Township, listener: Listener, tmp_path: Path) -> None:
+    """PS3.4 C.4.1.2.2: with it no key above the level is needed; without it each is (C.4.1.2.1)."""
+    receive_all(county, files(tmp_path / "sent"))
+    with relay(listener.port, extended={STUDY_ROOT: b"\1", PATIENT_ROOT: b"\1\0\0\0\1"}) as way:
+        for root, level, keys, number in RELATIONAL:
+            result, answers = find(way.port, tmp_path / "out", level, *keys, root=root)
+            assert statuses(result)[-1] == "0000", (level, keys)
+            assert len({str(one[UNIQUE[level]].value) for one in answers}) == len(answers) == number, (level, keys)
+        assert way.answers == {STUDY_ROOT: b"\1", PATIENT_ROOT: b"\1\0\0\0\0"}  # as wished; no enhanced conversion
+    with relay(listener.port, extended={PATIENT_ROOT: b"\0\1"}) as way:  # something else was negotiated
+        refused, none = find(way.port, tmp_path / "out", *RELATIONAL[2][1:2], *RELATIONAL[2][2], root="-P")
+        assert (statuses(refused)[-1], none) == ("a900", [])
 
 
 def named(folder: Path) -> list[Path]:

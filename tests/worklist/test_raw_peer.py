@@ -196,3 +196,23 @@ def test_dcmjs_cancels(listener: Listener, kind: str) -> None:
     assert final["at_ms"] - script.all("cancelled")[0]["at_ms"] < 1000
     if kind == "get":
         assert (final["completed"], final["remaining"]) == (script.all("stored")[-1]["stored"], N_OBJECTS - final["completed"])
+
+
+def test_an_index_that_is_gone_in_the_middle_is_out_of_resources(county: Township, peer: RawPeer) -> None:
+    """The association stands, the database's file does not: A701 (PS3.4 C.4.2.1.5), and on with it."""
+    file = Path(county.roof.db.url.database or "")
+    move = request(CONTEXT[MOVE], C_MOVE, 1, MOVE, WANTED, destination=b"QS_CT ")
+    county.roof.db.dispose()
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()  # or SQLite would make an empty one
+    try:
+        for message in (move, asked(C_GET, 2)):
+            peer.send(message)
+            assert peer.read(30).number(STATUS) == 0xA701
+    finally:
+        county.roof.db.dispose()
+        file.rmdir()
+        file.with_suffix(".away").rename(file)
+    peer.send(asked(C_GET, 4))
+    assert order_of_answers(peer, 1) == [4]
+    peer.release()

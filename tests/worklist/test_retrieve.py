@@ -11,15 +11,18 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from sqlalchemy import select, true, update
+from sqlalchemy import select, text, true, update
 
+from pacs_bridge.get_scp import STUDY_ROOT_GET
 from pacs_bridge.listener import Listener
+from pacs_bridge.move_scp import STUDY_ROOT_MOVE
 from reports import store as report_store
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.instances import new_instance, write_instance
 from tests.peers.listening import allow, listening, receive_all
 from tests.peers.product import takes_connections, until
+from tests.peers.relay import relay
 from tests.peers.township import Township, township
 from viewer.metadata_cache import Described, MetadataCache
 from worklist import repair_service
@@ -252,6 +255,43 @@ def test_an_identifier_of_another_model(
     county: Township, listener: Listener, tmp_path: Path, root: str, keys: tuple[str, ...]
 ) -> None:
     assert final(getscu(listener.port, tmp_path / "got", *keys, root=root)) == "a900"
+
+
+def test_relational_retrieves_need_their_negotiation(county: Township, listener: Listener, tmp_path: Path) -> None:
+    """PS3.4 C.4.2.2.2: the key of the level alone; without the negotiation each above it too (C.4.2.2.1)."""
+    _, sent = sent_study(tmp_path / "sent")
+    receive_all(county, [*sent, *sent_study(tmp_path / "other", 1)[1]])
+    one = pydicom.dcmread(sent[0])
+    image = ("QueryRetrieveLevel=IMAGE", f"SOPInstanceUID={one.SOPInstanceUID}")
+    series = ("QueryRetrieveLevel=SERIES", f"SeriesInstanceUID={one.SeriesInstanceUID}")
+    with dcmtk.storescp(tmp_path / "got", "QS_CT") as peer:
+        allow(county, "QS_CT", port=peer.port)
+        assert final(movescu(listener.port, "QS_CT", *series)) == "a900"
+        with relay(listener.port, extended={STUDY_ROOT_MOVE: b"\1", STUDY_ROOT_GET: b"\1"}) as way:
+            assert final(getscu(way.port, tmp_path / "image", *image)) == "0000"
+            assert final(movescu(way.port, "QS_CT", *series)) == "0000"
+        assert len(uids(peer.directory)) == 3
+    assert uids(tmp_path / "image") == {one.SOPInstanceUID}
+    assert way.answers == {STUDY_ROOT_MOVE: b"\1", STUDY_ROOT_GET: b"\1"}
+
+
+def test_matches_that_cannot_be_counted_are_a701(county: Township, listener: Listener, tmp_path: Path) -> None:
+    """PS3.4 C.4.2.1.5, C.4.3.1.4; once the index answers again, so do we."""
+    study, sent = sent_study(tmp_path / "sent", 1)
+    receive_all(county, sent)
+    keys = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={study}")
+
+    def both() -> tuple[str, str]:
+        return final(movescu(listener.port, "QS_CT", *keys)), final(getscu(listener.port, tmp_path / "get", *keys))
+
+    with dcmtk.storescp(tmp_path / "got", "QS_CT") as peer:
+        allow(county, "QS_CT", port=peer.port)
+        with county.roof.db.write() as session:
+            session.execute(text("ALTER TABLE instance RENAME TO instance_away"))
+        assert both() == ("a701", "a701")
+        with county.roof.db.write() as session:
+            session.execute(text("ALTER TABLE instance_away RENAME TO instance"))
+        assert both() == ("0000", "0000")
 
 
 def test_without_trust_the_class_is_refused(county: Township, listener: Listener, tmp_path: Path) -> None:
