@@ -1,18 +1,18 @@
 """How DICOMweb's bytes leave: single or multipart, by range, or not at all because the client has them. [web]"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from flask import Response, request
 
-from worklist.web_files import FileRange, Segment, length_of, send_segments
+from worklist.web_files import FileRange, HeldFile, Piece, Segment, length_of, send_segments
 
 CRLF = "\r\n"
 NO_STORE = "no-store"
 
 
-Maker = Callable[[], tuple[bytes, str, str]]  # the data, its content type, its location
+Maker = Callable[[], tuple[Piece, str, str]]  # the data, its content type, its location
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def answer_lazy_parts(makers: Sequence[Maker], media: str, etag: str) -> Respons
     """Parts that are made one after another while the body leaves; its length is not known before."""
     boundary = boundary_of(etag)
 
-    def made(maker: Maker, is_first: bool) -> bytes:
+    def made(maker: Maker, is_first: bool) -> list[Piece]:
         data, content_type, location = maker()
-        return _head(boundary, content_type, location, is_first) + data
+        return [_head(boundary, content_type, location, is_first), data]
 
     segments: list[Segment] = [partial(made, maker, number == 0) for number, maker in enumerate(makers)]
     segments.append(f"\r\n--{boundary}--\r\n".encode())
@@ -95,13 +95,13 @@ def cut(segments: Sequence[Segment], start: int, end: int) -> list[Segment]:
     kept: list[Segment] = []
     at = 0
     for segment in segments:
-        if not isinstance(segment, bytes | FileRange):
+        if not isinstance(segment, bytes | FileRange | HeldFile):
             continue  # only pieces of known length come here
         length = len(segment) if isinstance(segment, bytes) else segment.length
         first, last = max(start - at, 0), min(end - at, length)
         if first < last and isinstance(segment, bytes):
             kept.append(segment[first:last])
-        elif first < last and isinstance(segment, FileRange):
-            kept.append(FileRange(segment.path, segment.offset + first, last - first))
+        elif first < last and isinstance(segment, FileRange | HeldFile):
+            kept.append(replace(segment, offset=segment.offset + first, length=last - first))
         at += length
     return kept

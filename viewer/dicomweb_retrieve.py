@@ -14,7 +14,7 @@ from viewer.dicomweb_answer import Part, answer, answer_lazy_parts, answer_parts
 from worklist.access import Act, Refused
 from worklist.outgoing import Outgoing
 from worklist.web import adapter, route_needs
-from worklist.web_files import FileRange, Segment
+from worklist.web_files import FileRange, HeldFile, Piece, Segment
 
 STUDY, SERIES = "/studies/<study>", "/studies/<study>/series/<series>"
 INSTANCE = SERIES + "/instances/<instance>"
@@ -72,7 +72,7 @@ def _stored(row: Outgoing) -> FileRange:
 def _single(row: Outgoing, form: ObjectForm, etag: str) -> Response:
     """Made before the answer begins, so that what cannot be made is 406."""
     syntax = form.syntax_of(row.transfer_syntax_uid)
-    segment: FileRange | bytes | None = _stored(row)
+    segment: Piece | None = _stored(row)
     if not _is_as_stored(row, form):
         segment = adapter("object_in")(row, syntax)
     if segment is None:
@@ -83,17 +83,17 @@ def _single(row: Outgoing, form: ObjectForm, etag: str) -> Response:
 
 
 def _made(
-    make: Callable[[Outgoing, str], bytes | None], row: Outgoing, form: ObjectForm, stored: FileRange, url: str
-) -> tuple[bytes, str, str]:
+    make: Callable[[Outgoing, str], HeldFile | None], row: Outgoing, form: ObjectForm, stored: FileRange, url: str
+) -> tuple[Piece, str, str]:
     """One of many: where the syntax asked for cannot be made, it leaves in its own and says so."""
     syntax = form.syntax_of(row.transfer_syntax_uid)
     if _is_as_stored(row, form):
-        return stored.read(), _type(syntax), url
-    data = make(row, syntax)
+        return stored, _type(syntax), url
+    data: Piece | None = make(row, syntax)
     if data is None and row.corrections:
         data, syntax = make(row, row.transfer_syntax_uid), row.transfer_syntax_uid
     elif data is None:
-        data, syntax = stored.read(), row.transfer_syntax_uid
+        data, syntax = stored, row.transfer_syntax_uid
     if data is None:  # what must be corrected and cannot be does not leave at all, and its part says so
         problem = {"status": 406, "title": "not corrected", "instance": url}
         return json.dumps(problem).encode(), "application/problem+json", url

@@ -1,11 +1,13 @@
 """Metadata of stored instances and of whole series as files, made once and sent as they are. [adapter]
 
 METADATA_FILE beside an instance's other derived data (made with them, or here) has no addresses in it; the file of a
-series has them, for the address it was asked by. All of it can be made again at any time.
+series has them, for the address it was asked by. All of it can be made again at any time: of series, studies and
+instances that are asked for, the newest MOST_FOLDERS are kept.
 """
 
 import gzip
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from pacs_bridge.dicom_json import BULK_MARK, METADATA_FILE, corrected_json, ins
 
 MAKER = "teleread-metadata/2"
 GZIP_LEVEL = 5  # series metadata shrink to a twentieth
+MOST_FOLDERS, SHARDS = 20_480, 256
 _KEPT = 6  # files of one series: it has as many addresses as the server has names
 _MARKED = f'"BulkDataURI":"{BULK_MARK}'
 
@@ -68,13 +71,18 @@ class MetadataCache:
     def file_of(self, uid: str, wanted: Sequence[Described]) -> MetadataFile:
         """The array of all of these as a file; ``uid``: of the series or study that they are."""
         key = _key(wanted)
-        folder = self._blobs.root / "derived" / "metadata" / blake3(uid.encode()).hexdigest()[:32]
+        name = blake3(uid.encode()).hexdigest()[:32]
+        shard = self._blobs.root / "derived" / "metadata" / name[:2]
+        folder = shard / name
         found = MetadataFile(folder / f"{key}.json", folder / f"{key}.json.gz", key)
         if not _is_there(found.gzipped) or not _is_there(found.plain):
+            is_new = not folder.is_dir()
             text = "[" + ",".join(self.described(one) for one in wanted) + "]"
             self._put(found.plain, text.encode())
             self._put(found.gzipped, gzip.compress(text.encode(), GZIP_LEVEL, mtime=0))
             _thin_out(folder)
+            if is_new:
+                _let_go(shard, MOST_FOLDERS // SHARDS)
         return found
 
     def _put(self, path: Path, data: bytes) -> None:
@@ -106,3 +114,11 @@ def _thin_out(folder: Path) -> None:
         files = sorted(folder.glob("*.json*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in files[2 * _KEPT :]:
             path.unlink(missing_ok=True)
+
+
+def _let_go(shard: Path, most: int) -> None:
+    """The folders that have been there longest go; whoever asks for one of them has it made again."""
+    with suppress(FileNotFoundError):
+        folders = sorted(shard.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for folder in folders[most:]:
+            shutil.rmtree(folder, ignore_errors=True)

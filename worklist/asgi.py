@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +17,16 @@ from worklist.events import EventsApp
 from worklist.ups_socket import PREFIX as SUBSCRIBERS
 from worklist.ups_socket import SubscriberSockets
 from worklist.web_errors import sentence
-from worklist.web_files import FILE_HEADER, SEGMENTS, SEGMENTS_KEY, FileRange, Segment, length_of
+from worklist.web_files import (
+    FILE_HEADER,
+    SEGMENTS,
+    SEGMENTS_KEY,
+    FileRange,
+    HeldFile,
+    Piece,
+    Segment,
+    length_of,
+)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -230,26 +239,35 @@ async def send_segments(app: WebApp, send: Send, segments: Sequence[Segment]) ->
         body = await loop.run_in_executor(app.file_threads, _joined, app.file_root, segments)
         return await send({"type": "http.response.body", "body": body, "more_body": False})
     for segment in segments:
-        if not isinstance(segment, FileRange):
-            piece = segment if isinstance(segment, bytes) else await loop.run_in_executor(app.makers, segment)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if isinstance(segment, bytes | FileRange | HeldFile):
+            await _send_piece(app, send, segment)
             continue
-        offset, end = segment.offset, segment.offset + segment.length
-        while offset < end:
-            part = FileRange(segment.path, offset, min(CHUNK_BYTES, end - offset))
-            piece = await loop.run_in_executor(app.file_threads, _read_range, app.file_root, part)
-            offset += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        for piece in await loop.run_in_executor(app.makers, segment):
+            await _send_piece(app, send, piece)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return None
 
 
+async def _send_piece(app: WebApp, send: Send, piece: Piece) -> None:
+    if isinstance(piece, bytes):
+        return await send({"type": "http.response.body", "body": piece, "more_body": True})
+    loop, offset, end = asyncio.get_running_loop(), piece.offset, piece.offset + piece.length
+    while offset < end:
+        part = replace(piece, offset=offset, length=min(CHUNK_BYTES, end - offset))
+        chunk = await loop.run_in_executor(app.file_threads, _read_range, app.file_root, part)
+        offset += len(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    return None
+
+
 def _joined(file_root: Path, segments: Sequence[Segment]) -> bytes:
-    return b"".join(_read_range(file_root, one) if isinstance(one, FileRange) else one for one in segments)  # type: ignore[misc]
+    return b"".join(one if isinstance(one, bytes) else _read_range(file_root, one) for one in segments)  # type: ignore[arg-type]
 
 
-def _read_range(file_root: Path, part: FileRange) -> bytes:
+def _read_range(file_root: Path, part: FileRange | HeldFile) -> bytes:
     """Raises OSError where the file is gone, not below the root, or shorter than asked for."""
+    if isinstance(part, HeldFile):
+        return part.read()
     if not part.path.is_relative_to(file_root):
         raise FileNotFoundError
     descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from worklist.inbox import IndexInbox
 from worklist.outgoing import Outgoing
 from worklist.roof import Roof
 from worklist.stow import StowDesk
+from worklist.web_files import FileRange, Held, HeldFile
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 Header = tuple[bytes, bytes]
@@ -27,11 +28,11 @@ def dicomweb_adapters(roof: Roof, inbox: IndexInbox, memory: FrameMemory) -> dic
     pool = TranscodePool(max_frame_bytes=roof.settings.max_frame_bytes_number)
     egress, metadata = Egress(roof.blobs, pool), MetadataCache(roof.blobs)
 
-    def object_in(row: Outgoing, syntax: str) -> bytes | None:
-        """A corrected copy in that syntax; None where it cannot be made."""
+    def object_in(row: Outgoing, syntax: str) -> HeldFile | None:
+        """A corrected copy in that syntax, read while it leaves; None where it cannot be made."""
         try:
             with egress.ready(_leaving(row), lambda offered: offered == syntax) as path:
-                return path.read_bytes()
+                return Held(path).whole()
         except CannotLeave:
             return None
 
@@ -39,7 +40,7 @@ def dicomweb_adapters(roof: Roof, inbox: IndexInbox, memory: FrameMemory) -> dic
         """One uncompressed frame, its samples as they are described. Raises CannotLeave."""
         with egress.ready(_leaving(row), lambda offered: offered == EXPLICIT_LITTLE) as path:
             ((offset, length),) = frame_places(path).frames[number - 1]
-            return path.read_bytes()[offset : offset + length]
+            return FileRange(path, offset, length).read()
 
     def metadata_file(uid: str, wanted: Sequence[tuple[str, str, dict[str, str]]]) -> MetadataFile:
         return metadata.file_of(uid, [Described(*one) for one in wanted])

@@ -5,6 +5,7 @@ sends the file itself, so the bytes are never copied through WSGI. A body of man
 request's ASGI scope. Without ASGI (test client) the view answers with the bytes.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,34 @@ class FileRange:
             return file.read(self.length)
 
 
-Segment = bytes | FileRange | Callable[[], bytes]  # the last: made only when its turn comes
+class Held:
+    """A file kept open by whoever holds this, however the answer ends; its name may be gone already."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+    def whole(self) -> "HeldFile":
+        return HeldFile(self, 0, os.fstat(self.descriptor).st_size)
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """``length`` bytes of a held file from ``offset``."""
+
+    held: Held
+    offset: int
+    length: int
+
+    def read(self) -> bytes:
+        return os.pread(self.held.descriptor, self.length, self.offset)
+
+
+Piece = bytes | FileRange | HeldFile
+Segment = Piece | Callable[[], Sequence[Piece]]  # the last: made only when its turn comes
 
 
 def send_stored(path: Path, mimetype: str, *, etag: str, max_age_s: int = 0) -> Response:
@@ -97,14 +125,16 @@ def segment_bytes(segment: Segment) -> bytes:
     """The piece itself, in memory."""
     if isinstance(segment, bytes):
         return segment
-    return segment.read() if isinstance(segment, FileRange) else segment()
+    if isinstance(segment, FileRange | HeldFile):
+        return segment.read()
+    return b"".join(segment_bytes(piece) for piece in segment())
 
 
 def length_of(segments: Sequence[Segment]) -> int | None:
     """How many bytes they are together, where that is known before they are made."""
     total = 0
     for segment in segments:
-        if not isinstance(segment, bytes | FileRange):
+        if not isinstance(segment, bytes | FileRange | HeldFile):
             return None
         total += len(segment) if isinstance(segment, bytes) else segment.length
     return total
