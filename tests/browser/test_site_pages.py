@@ -126,6 +126,64 @@ def test_a_wfdb_pair_is_uploaded(product: Product, open_page: Any) -> None:
     assert (item["kind"], item["lane"], item["originating_site"]["code"]) == ("ecg", "chest_pain", "BAISHUI")
 
 
+def test_a_study_of_somebody_else_is_moved_and_nobody_confirms_its_report_unaware(
+    product: Product, open_page: Any, tmp_path: Path
+) -> None:
+    reader, tech = product.api("radiologist"), product.api("tech")
+    with storescp(tmp_path / "pacs", "QS_PACS", port=product.return_port):
+        study_uid = send_dr(product, tmp_path, "丁梅", "QS-0501")
+        report = read_and_sign(reader, arrived(reader, study_uid)["workitem_uid"], "dr-chest")
+    order = tech.post("/api/orders", {
+        "modality": "DR", "body_part": "CHEST", "complaint": "胸痛 2 天",
+        "patient": {"name": "林小满", "patient_id": "QS-0502", "sex": "F", "birth_date": "1982-04-09"},
+    })  # fmt: skip
+    clinic = open_page("clinician", path=f"/portal#study={study_uid}")
+    expect(clinic.locator("#report-impression")).to_contain_text("双肺未见明显异常")
+    expect(clinic.locator("#report-warning .banner.red")).to_have_count(0)
+    admin = open_page("admin", path=f"/admin/repair#{study_uid}")
+    admin.fill("#side-right input", "林小满")
+    admin.click("#side-right form button")
+    admin.click(f'#found-right [data-order="{order["order_uid"]}"]')
+    expect(admin.locator("#study-right .waiting-order")).to_contain_text("胸痛 2 天")
+    admin.click("#acts .primary")
+    admin.fill(".dialog textarea", "登记时选错")
+    admin.click(".dialog footer .primary")
+    expect(admin.locator(".dialog .field-error:visible")).to_contain_text("请选择申请单")  # none is taken by itself
+    admin.check(f'.dialog [value="{order["order_uid"]}"]')
+    admin.click(".dialog footer .primary")
+    expect(admin.locator("#study-left .person-card h3")).to_contain_text("林小满")
+    expect(admin.locator("#study-left")).to_contain_text(order["accession_number"])
+    expect(clinic.locator('[data-notice="identity"]')).to_contain_text("这次检查属于“林小满”", timeout=5000)
+    clinic.click("#acknowledge")
+    clinic.keyboard.press("Enter")  # the way back has the focus
+    expect(clinic.locator(".dialog")).to_have_count(0)
+    deliveries = product.api("clinician").get(f"/api/reports/{report['report_uid']}/deliveries")["deliveries"]
+    assert {one["acknowledged_at"] for one in deliveries} == {None}
+    sent = open_page("tech")
+    product.api("admin").post(f"/api/repair/studies/{study_uid}/reject", {"code": "113038", "reason": "登记时选错"})
+    row = sent.locator(f'#sent-rows tr[data-study="{study_uid}"]')
+    expect(row.locator('[data-rejection="113038"]')).to_contain_text("1 幅影像被拒收：检查登记（工作列表）选错", timeout=5000)
+    expect(row.locator('[data-rejection="113038"]')).to_contain_text("登记时选错")
+    expect(clinic.locator('#report-warning [data-rejection="113038"]')).to_be_visible(timeout=5000)
+
+
+def test_the_audit_trail_is_narrowed_by_a_click(product: Product, open_page: Any) -> None:
+    page = open_page("admin", path="/admin/audit")
+    page.locator('#audit-rows [data-act="account.login"]').first.get_by_role("button", name="account.login").click()
+    expect(page.locator("#audit-rows tr:not([data-act='account.login'])")).to_have_count(0)
+    with page.expect_download() as saved:
+        page.click("#audit-export")
+    lines = saved.value.path().read_text("utf-8-sig").splitlines()
+    assert lines[0].startswith("id,at,actor") and all(",account.login," in line for line in lines[1:]) and len(lines) > 1
+    page.select_option('[name="act"]', "audit.")
+    expect(page.locator("#audit-rows [data-act='audit.export']").first).to_be_visible()
+    expect(page.locator("#audit-rows tr:not([data-act^='audit.'])")).to_have_count(0)
+    page.fill('[name="day"]', "2020-01-01")
+    expect(page.locator("#audit-state")).to_contain_text("没有符合条件的记录")
+    page.click('#audit-filter [type="reset"]')
+    expect(page.locator("#audit-rows tr").first).to_be_visible()
+
+
 def test_a_refused_upload_names_its_file(open_page: Any, tmp_path: Path) -> None:
     page = open_page("tech2")
     (tmp_path / "报告.pdf").write_bytes(b"%PDF-1.7 no ecg")

@@ -10,7 +10,7 @@ import { loadItems } from "./items.ts";
 import { ReportImages } from "./report_images.ts";
 import { connectReportActions, loadReport, type Report, showProgress, showReport } from "./report_view.ts";
 import { segment } from "./segment.ts";
-import { refreshTimeLeft, sentTrack, timeLeft } from "./sent_rows.ts";
+import { isAllRejected, refreshTimeLeft, sentTrack, timeLeft } from "./sent_rows.ts";
 import { SignOff } from "./signoff.ts";
 import { emptyState, errorState, loadInto, skeleton } from "./states.ts";
 import { isPreliminary, isSigned, Studies } from "./studies.ts";
@@ -126,6 +126,7 @@ class PortalPage {
     if (isPreliminary(item)) return [h("span", { class: "chip amber" }, t("ui.report.status.prelim"))];
     if (group === "new") return [t("ui.report.status.final")];
     if (group === "acknowledged") return [t("ui.status.acknowledged")];
+    if (isAllRejected(item)) return [h("span", { class: "amber" }, t("page.tech.nothing_left"))];
     return item.status === "receiving" ? [t("ui.status.receiving")] : [t(`ui.status.${item.status}`), " · ", timeLeft(item.due_at)];
   }
 

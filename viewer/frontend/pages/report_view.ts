@@ -84,9 +84,10 @@ export function showProgress(item: WorklistItem, progress: Child): void {
     h("h1", {}, item.patient.name || "—", " ", h("small", { class: "tx2" }, sexAndAge(item.patient))),
     h("p", {}, `${modality(item.modality)} ${exam(item)} · ${t("page.report.accession")} ${item.accession_number || "—"}`),
     h("div", { class: "progress-track" }, progress),
+    ...rejectedBanners(item.rejections, ""),
     item.order.complaint && h("p", {}, `${t("ui.tech.complaint")} ${item.order.complaint}`),
     item.order.question && h("p", {}, `${t("ui.tech.question")} ${item.order.question}`),
-    h("p", { class: "caption" }, t("page.report.will_come")));
+    item.n_instances > 0 && h("p", { class: "caption" }, t("page.report.will_come")));
 }
 
 function showHead(report: Report, item: WorklistItem | null): void {

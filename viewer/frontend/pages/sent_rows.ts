@@ -29,7 +29,7 @@ export function needsAction(item: WorklistItem): boolean {
 }
 
 /** Nothing of it can be read any more. */
-function isAllRejected(item: WorklistItem): boolean {
+export function isAllRejected(item: WorklistItem): boolean {
   return item.n_instances === 0 && item.rejections.length > 0;
 }
 
