@@ -243,9 +243,10 @@ def _as_user() -> Iterator[str]:
     ])  # fmt: skip
     names = "、".join(f"{_name(uid)} `{uid}`" for uid in PLAIN)
     yield (
-        f"C-MOVE 与 C-GET 先按原传输语法送出；对方不接受时解压为 {names}，仍不可行则该实例计为失败（B000 与失败清单）。\n"
-        "C-MOVE and C-GET send as stored first, else decompressed to one of these; what cannot be is a failed"
-        " sub-operation (B000 with the failed list).\n"
+        f"C-MOVE、C-GET、报告回传与 `teleread send` 先按原传输语法送出；对方不接受时解压为 {names}；"
+        "仍不可行则该实例计为失败（B000 与失败清单；`teleread send` 逐个列出）。\n"
+        "C-MOVE, C-GET, report delivery and `teleread send` send as stored first, else decompressed to one of these;"
+        " what cannot be is a failed sub-operation (B000 with the failed list), a line of `teleread send`.\n"
     )
 
 
