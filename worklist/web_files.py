@@ -5,7 +5,6 @@ sends the file itself, so the bytes are never copied through WSGI. A body of man
 request's ASGI scope. Without ASGI (test client) the view answers with the bytes.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,26 +36,27 @@ class Held:
     """A file kept open by whoever holds this, however the answer ends; its name may be gone already."""
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.stream = path.open("rb")
 
     def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
+        if hasattr(self, "stream"):
+            self.stream.close()
 
     def whole(self) -> "HeldFile":
-        return HeldFile(self, 0, os.fstat(self.descriptor).st_size)
+        return HeldFile(self, 0, self.stream.seek(0, 2))
 
 
 @dataclass(frozen=True)
 class HeldFile:
-    """``length`` bytes of a held file from ``offset``."""
+    """``length`` bytes of a held file from ``offset``; of one answer, which asks for one piece after another."""
 
     held: Held
     offset: int
     length: int
 
     def read(self) -> bytes:
-        return os.pread(self.held.descriptor, self.length, self.offset)
+        self.held.stream.seek(self.offset)
+        return self.held.stream.read(self.length)
 
 
 Piece = bytes | FileRange | HeldFile
