@@ -159,9 +159,11 @@ def test_states_and_what_they_need(county: Township, listener: Listener) -> None
 def test_a_step_is_read_back_by_its_own_site_alone(county: Township, listener: Listener) -> None:
     allow(county, "BS_CT", site="BAISHUI", exception_reason=None)
     assert status_of(listener, message("create", "1.2.3.11", begun(PatientName="=赵^䶮"))) == ["0000"]
-    whole, part = say(
-        listener, message("get", "1.2.3.11"), message("get", "1.2.3.11", attributes=["PerformedProcedureStepStatus"])
-    )
+    whole, part, nothing = say(
+        listener, message("get", "1.2.3.11"), message("get", "1.2.3.11", attributes=["PerformedProcedureStepStatus"]),
+        message("get", "1.2.3.11", attributes=["PatientWeight"]),
+    )  # fmt: skip
+    assert (nothing["status"], nothing["dataset"]) == (0, None)  # no data set is announced: none would come
     assert whole["dataset"]["PerformedStationAETitle"] == "QS_CT"
     assert "赵^䶮" in str(whole["dataset"]["PatientName"])
     assert part["dataset"]["PerformedProcedureStepStatus"] == "IN PROGRESS"
