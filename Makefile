@@ -64,6 +64,7 @@ bench: peers
 	$(PYTHON) -m tests.benchmarks.ingest
 	$(PYTHON) -m tests.benchmarks.dicomweb
 	$(PYTHON) -m tests.benchmarks.retrieve
+	$(PYTHON) -m tests.benchmarks.queries
 	$(PYTHON) -m tests.benchmarks.connections
 
 screens: peers
