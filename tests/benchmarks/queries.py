@@ -7,6 +7,7 @@ in one thread and in memory, on PostgreSQL by the wall clock.
 """
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -222,7 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure(db, given.studies, add, size)
             measure_ups(db, given.studies, add)
             db.dispose()
-    lines = [f"{given.studies:,} studies, {2 * given.studies:,} series, {4 * given.studies:,} instances.", ""]
+    lines = [
+        f"{document.now()} UTC, commit {document.commit()}, {document.machine()}, load {os.getloadavg()[0]:.1f}."
+        f" {given.studies:,} studies, orders and workitems, {2 * given.studies:,} series, {4 * given.studies:,} instances.",
+        "",
+    ]
     lines += ["| what | target | here | n |", "|---|---|---|---|"]
     if not given.only and given.studies == N_STUDIES:
         document.replace_section("queries", "\n".join(
