@@ -1,4 +1,4 @@
-"""What every test may ask for: a migrated database on SQLite and on PostgreSQL, and a clock that stands still.
+"""What every test may ask for: a migrated database on SQLite and on PostgreSQL, a clock that stands still, a county.
 
 ``TELEREAD_TEST_DATABASES=sqlite`` runs only that half while working; the whole suite runs both.
 """
@@ -10,10 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from pacs_bridge.listener import Listener
+from tests.peers.listening import listening
 from tests.peers.postgres import PostgresServer, running_postgres
+from tests.peers.township import Township, township
 from worklist.base.db import Database
 from worklist.base.migrate import migrate
+from worklist.webserver import build_web
 
 BACKENDS = os.environ.get("TELEREAD_TEST_DATABASES", "sqlite,postgresql").split(",")
 
@@ -92,3 +97,32 @@ def database(database_url: str) -> Iterator[Database]:
     db = Database(database_url)
     yield db
     db.dispose()
+
+
+@pytest.fixture
+def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Township]:
+    """The demo county on each database; nothing has been sent yet."""
+    with township(database, tmp_path / "county", clock) as made:
+        yield made
+
+
+@pytest.fixture
+def app(county: Township) -> Flask:
+    """The county's pages."""
+    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
+    return made
+
+
+@pytest.fixture
+def listener(county: Township) -> Iterator[Listener]:
+    """The county's DICOM side with all its services."""
+    with listening(county) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty one, for what is going to be sent."""
+    made = tmp_path / "sent"
+    made.mkdir()
+    return made

@@ -16,7 +16,7 @@ from pacs_bridge.listener import Listener
 from tests import conformance
 from tests.docs import web_app
 from tests.peers import dcmtk
-from tests.peers.listening import allow, listening
+from tests.peers.listening import allow
 from tests.peers.township import Township, township
 from worklist.base.db import Database
 
@@ -32,12 +32,6 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
     with township(database, tmp_path / "county", clock) as made:
         allow(made, "QS_CT")
         yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def chapter(title: str) -> str:

@@ -1,10 +1,8 @@
 """A report that its site's PACS took is archived when that PACS says so: a real Orthanc, asked by storage commitment."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import select, update
 
 from pacs_bridge.commitment import Reference
@@ -18,21 +16,14 @@ from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow, listening
 from tests.peers.orthanc import running_orthanc
 from tests.peers.product import until
-from tests.peers.township import PASSWORD, PIN, Township, township
+from tests.peers.township import PASSWORD, PIN, Township
 from tests.reports.test_loop import claim, draft
 from tests.worklist.roofs import Caller, make_pages
 from worklist import commitment_service
-from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
 from worklist.tables import Site, Study
 from worklist.web_commitments import commitments
 from worklist.work import make_worker
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
 
 
 def signed(county: Township, folder: Path) -> Study:

@@ -1,6 +1,5 @@
 """The way back when things change under it: addresses taken away, names no set can write, moves at once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,14 @@ from reports.delivery import IllegalDeliveryMove
 from reports.tables import Delivery, Report
 from tests.peers.dcmtk import storescp
 from tests.peers.instances import write_instance
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PIN, Township
 from tests.reports.test_review_work import call, meanwhile, save
 from worklist import workitem_service
 from worklist.access import Refused
-from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
 from worklist.tables import Patient, Site, Study
 from worklist.work import Handlers
 from worklist.worker import Worker
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.store import instances_of_study
 from worklist.tables import Patient, Study, Workitem
-from worklist.webserver import build_web
 
 
 @pytest.fixture
@@ -33,12 +32,6 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
     (tmp_path / "sent").mkdir()
     with township(database, tmp_path, clock) as made:
         yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 def examined(county: Township, tmp_path: Path, **tags: Any) -> Workitem:

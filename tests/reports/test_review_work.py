@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -14,21 +14,14 @@ from sqlalchemy import func, select
 from reports import service, store
 from reports.tables import Report
 from tests.peers.instances import write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import workitem_service
 from worklist.access import Refused
 from worklist.account_tables import Account
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.tables import Study, Viewing, Workitem
 
 SECTIONS = {"findings": "双肺纹理清晰。", "impression": "未见明显异常。"}
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The public check of a printed report: it verifies the document it speaks of, and says little."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,10 @@ import pytest
 from reports import service
 from reports.tables import Report
 from reports.verification import VerifyDesk, is_intact
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PIN, Township
 from worklist import workitem_service
-from worklist.base.db import Database
 
 ZONE = ZoneInfo("Asia/Shanghai")
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 @pytest.fixture

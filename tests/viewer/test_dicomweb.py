@@ -7,7 +7,6 @@ import json
 import struct
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +27,7 @@ from werkzeug.test import TestResponse
 from pacs_bridge.blobs import FileBlobs
 from pacs_bridge.extract import extract
 from pacs_bridge.objects import StudyIdentity, rejection_note
-from tests.peers.township import PASSWORD, Township, township
+from tests.peers.township import PASSWORD, Township
 from tests.worklist.test_routes import token
 from viewer.derive import derive_instance
 from viewer.dicomweb_accept import frame_form, object_form, picked
@@ -39,7 +38,6 @@ from worklist.account_service import hash_password
 from worklist.account_tables import Account, LoginSession
 from worklist.asgi import build_asgi, send_segments
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.ohif import OhifApp, folder_of
 from worklist.outgoing import Outgoing
 from worklist.tables import Instance, Quarantine, Series
@@ -57,12 +55,6 @@ def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     path = tmp_path / "teleread.sqlite3"
     path.write_bytes(migrated_sqlite.read_bytes())
     return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,25 +1,16 @@
 """Access beyond one's own: with a reason, for an hour, in the audit trail; and only for those who treat."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import items_store, store, workitem_service
 from worklist.access import Refused
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.items_store import ItemFilter
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 def seen(county: Township, username: str) -> int:

@@ -15,7 +15,7 @@ from tests.conftest import Clock
 from tests.peers.dcmjs import Script, script
 from tests.peers.dcmtk import free_port, storescu
 from tests.peers.instances import write_instance
-from tests.peers.listening import allow, listening, receive_all
+from tests.peers.listening import allow, receive_all
 from tests.peers.orthanc import running_orthanc
 from tests.peers.product import until
 from tests.peers.township import PASSWORD, Township, township
@@ -38,12 +38,6 @@ def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Townshi
     with township(database, tmp_path / "county", clock) as made:
         allow(made, "QS_CT", port=None)
         yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydicom.datadict import tag_for_keyword
 from pacs_bridge.listener import Listener
 from tests.peers import dcmtk, gdcm
 from tests.peers.instances import write_instance
-from tests.peers.listening import allow, listening, receive_all
+from tests.peers.listening import allow, receive_all
 from tests.peers.relay import relay
 from tests.peers.township import Township, township
 from tests.worklist.test_find import find
@@ -32,12 +32,6 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
     with township(database, tmp_path / "county", clock) as made:
         allow(made, "QS_CT")
         yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def sent(folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from pacs_bridge.ports import Peer
 from pacs_bridge.spoken import spoken
 from tests.peers import dcmtk, worklists
 from tests.peers.instances import write_instance
-from tests.peers.listening import allow, listening
-from tests.peers.township import Township, township
+from tests.peers.listening import allow
+from tests.peers.township import Township
 from worklist import order_service, scheduled_service
 from worklist.acquisition_tables import WorklistFetch
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.order_service import OrderRequest
 from worklist.person import spelled
 from worklist.tables import Device, Order, Patient, Study
@@ -53,18 +51,6 @@ def order(county: Township, username: str = "tech", **changes: Any) -> Order:
         return order_service.create_order(
             session, county.actor(username), request(**changes), zone=county.roof.settings.zone, now=county.clock()
         )
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def ask(listener: Listener, folder: Path, *keys: str, **options: Any) -> list[Dataset]:

@@ -1,6 +1,5 @@
 """Performed procedure steps by dcmjs-dimse: state rules, dose, and what they say of a study's completeness."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,32 +13,19 @@ from pacs_bridge.listener import Listener
 from tests.peers import dcmtk, worklists
 from tests.peers.dcmjs import script
 from tests.peers.instances import write_instance
-from tests.peers.listening import allow, listening
+from tests.peers.listening import allow
 from tests.peers.product import until
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from tests.worklist.test_modality_worklist import order
 from worklist import completeness_service, order_service
 from worklist.access import Refused
 from worklist.acquisition_tables import PerformedInstance, PerformedStep
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.tables import Device, Instance, Order, Study
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDY = "1.2.826.0.1.3680043.9.78"
 QUIET_S = 20
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def begun(study_uid: str = STUDY, number: str = "", **changes: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Patients of several sites become one person, are proposed, flagged, taken apart again. On both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -12,12 +11,11 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from tests.peers.instances import write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import items_store, person_service, person_store, store
 from worklist.access import Act, Refused
 from worklist.access_store import visible_studies
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.base.outbox import Job, OutboxJob
 from worklist.id_number import RESIDENT_ID, IdNumber
 from worklist.items_store import ItemFilter
@@ -28,19 +26,6 @@ from worklist.tables import Patient, Study
 
 ID = "11010519491231002X"
 BORN = {"PatientBirthDate": "19491231", "PatientSex": "F"}
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "sent"
-    made.mkdir()
-    return made
 
 
 def other_ids(number: str, issuer: str = "CN") -> list[Dataset]:

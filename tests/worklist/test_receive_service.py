@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -20,31 +19,17 @@ from reports import service
 from reports import store as report_store
 from tests.peers.dcmtk import require
 from tests.peers.instances import new_instance, write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import admin_service, items_store, order_service, receive_service, settle_service, store, workitem_service
 from worklist.access import Refused
 from worklist.base import audit
 from worklist.base.audit import WorkflowEvent
-from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
 from worklist.inbox import IndexInbox
 from worklist.items_store import ItemFilter
 from worklist.tables import Association, Device, Instance, Order, Patient, Quarantine, Series, Study, Workitem
 
 SECTIONS = {"findings": "脑实质内未见异常密度影。", "impression": "颅脑未见明显异常。"}
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "sent"
-    made.mkdir()
-    return made
 
 
 def count(county: Township, table: Any, *conditions: Any) -> int:

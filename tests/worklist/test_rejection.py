@@ -1,9 +1,7 @@
 """Rejection notes of IHE IOCM hide instances everywhere, whichever comes first. On both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
@@ -12,23 +10,16 @@ from sqlalchemy import select, true
 from pacs_bridge.key_object import rejection_of
 from pacs_bridge.objects import StudyIdentity, rejection_note
 from tests.peers.instances import new_instance
-from tests.peers.township import Township, received_object, township
+from tests.peers.township import Township, received_object
 from worklist import items_store, receive_service, rejection_service, rejection_store, store
 from worklist.access import Refused
 from worklist.base.audit import WorkflowEvent
-from worklist.base.db import Database
 from worklist.items_store import ItemFilter
 from worklist.outgoing import outgoing
 from worklist.repair_tables import Rejection
 from worklist.tables import Device, Instance, Quarantine, Study
 
 CODES = ["113001", "113037", "113038", "113039"]
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 class Sent:

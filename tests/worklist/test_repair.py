@@ -1,6 +1,5 @@
 """A study moves, rows merge and split, and everything goes back; copies leave with the right identity."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,30 +11,16 @@ from sqlalchemy import func, select, true
 from reports import service
 from reports import store as report_store
 from tests.peers.instances import corrected, write_instance
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PIN, Township
 from worklist import rejection_service, rejection_store, repair_service, repair_store, store, workitem_service
 from worklist.access import Refused
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.order_service import OrderRequest, create_order
 from worklist.outgoing import outgoing
 from worklist.receive_service import Filed
 from worklist.rejection_desk import reject_instances
 from worklist.repair_service import Doing, NewPatient
 from worklist.tables import Instance, Order, Patient, Study, Workitem
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "sent"
-    made.mkdir()
-    return made
 
 
 def doing(county: Township, reason: str = "选错了患者", username: str = "admin") -> Doing:

@@ -16,7 +16,6 @@ from worklist import order_service, workitem_service
 from worklist.base.audit import AuditEvent, WorkflowEvent
 from worklist.base.db import Database
 from worklist.tables import Study, Workitem
-from worklist.webserver import build_web
 
 
 @pytest.fixture
@@ -24,12 +23,6 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
     (tmp_path / "sent").mkdir()
     with township(database, tmp_path, clock) as made:
         yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 def taken(county: Township, tmp_path: Path, **tags: Any) -> Study:

@@ -20,7 +20,7 @@ from reports import store as report_store
 from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.instances import new_instance, write_instance
-from tests.peers.listening import allow, listening, receive_all
+from tests.peers.listening import allow, receive_all
 from tests.peers.product import takes_connections, until
 from tests.peers.relay import relay
 from tests.peers.township import Township, township
@@ -40,12 +40,6 @@ def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]
     with township(database, tmp_path / "county", clock) as made:
         allow(made, "QS_CT", port=1)
         yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def sent_study(folder: Path, number: int = 3, **changes: Any) -> tuple[str, list[Path]]:

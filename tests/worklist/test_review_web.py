@@ -4,7 +4,6 @@ import base64
 import errno
 import io
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,25 +16,12 @@ from sqlalchemy import select
 
 from reports.verification import SOURCES_REMEMBERED, VerifyDesk
 from tests.peers.instances import write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist.account_tables import Account
 from worklist.base.audit import AuditEvent
 from worklist.base.db import Database
 from worklist.session_service import open_session
 from worklist.tables import Workitem
-from worklist.webserver import build_web
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 class Person:

@@ -1,6 +1,5 @@
 """Every route of the joined application × role × site, by the table below and on a real study of one township."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from reports import service
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PIN, Township
 from tests.worklist.route_walk import Walker, call, undeclared, walk
 from worklist import workitem_service
 from worklist.access import ROLES
 from worklist.account_service import create_account
 from worklist.account_tables import Account
-from worklist.base.db import Database
 from worklist.session_service import open_session
 from worklist.store import instances_of_study
 from worklist.tables import Instance, Series, Site
-from worklist.webserver import build_web
 
 EVERYONE = set(ROLES)
 READ = {"reader", "reviewer", "trainee"}
@@ -129,18 +126,6 @@ def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     path = tmp_path / "teleread.sqlite3"
     path.write_bytes(migrated_sqlite.read_bytes())
     return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 def token(county: Township, username: str) -> str:

@@ -1,37 +1,21 @@
 """MPPS Notification to devices that asked for it: each change, in order, retried, of their own site alone; N-GET after."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom.uid import generate_uid
 
 from pacs_bridge.listener import Listener
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
 from tests.peers.dcmtk import free_port
-from tests.peers.listening import EVERY_SERVICE, allow, listening
-from tests.peers.township import Township, township
+from tests.peers.listening import EVERY_SERVICE, allow
+from tests.peers.township import Township
 from tests.worklist.test_mpps import begun, ended, message, say, status_of
 from worklist.base import outbox
-from worklist.base.db import Database
 from worklist.web_admin import WORD_TO_PEERS
 from worklist.work import make_worker
 
 NOTIFICATION = "1.2.840.10008.3.1.2.3.5"
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 def test_every_change_of_a_step_is_told_to_those_who_asked(

@@ -2,10 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,19 +11,12 @@ from sqlalchemy import select
 from pacs_bridge.listener import Listener, Sockets, bind
 from pacs_bridge.tls_context import ServerTls, TlsFiles
 from tests.peers import dcmtk
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist.administration import device_tls_command
 from worklist.base.config import ConfigError, Settings
-from worklist.base.db import Database
 from worklist.listen import make_inbox
 from worklist.tables import Device
 from worklist.tls import make_tls
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 def settings_of(county: Township) -> Settings:

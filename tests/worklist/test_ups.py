@@ -19,7 +19,7 @@ from pacs_bridge.listener import Listener
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
 from tests.peers.dcmtk import free_port
-from tests.peers.listening import allow, listening
+from tests.peers.listening import allow
 from tests.peers.township import Township, township
 from worklist import workitem_service
 from worklist.access import Refused
@@ -44,12 +44,6 @@ def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Townshi
         reader = made.actor("radiologist").account_id
         allow(made, "QS_CT", performs_as=reader, port=None, address_range="127.0.0.1/32")
         yield made
-
-
-@pytest.fixture
-def listener(county: Township) -> Iterator[Listener]:
-    with listening(county) as running:
-        yield running
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from tests.conftest import Clock
 from tests.peers.dcmjs import script
 from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist.base import outbox
-from worklist.base.db import Database
 from worklist.ups import place_of, say_going_down, say_restarted
 from worklist.ups_asker import asker_of_person
 from worklist.ups_events import promise
@@ -26,12 +24,6 @@ from worklist.ups_tables import UpsEvent, UpsSubscription
 from worklist.web_admin import WORD_TO_PEERS
 from worklist.work import make_worker
 from worklist.worker import Worker
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """UPS-RS over the pages' own application: workitems made, found, changed, claimed, subscribed to; who may what."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,8 @@ from sqlalchemy import select
 
 from pacs_bridge import ups
 from tests.conftest import Clock
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist.account_tables import Account
-from worklist.base.db import Database
 from worklist.session_service import open_session
 from worklist.tables import Workitem
 from worklist.ups import follow
@@ -22,12 +21,6 @@ from worklist.webserver import build_web
 JSON = "application/dicom+json"
 T1, T2 = "2.25.11", "2.25.12"
 Call = Callable[..., Any]
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Clock) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
 
 
 @pytest.fixture

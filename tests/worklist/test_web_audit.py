@@ -4,35 +4,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from tests.worklist.test_review_web import Person
 from worklist.access import Act
 from worklist.audit_log import without_secrets
 from worklist.base import audit
-from worklist.base.db import Database
-from worklist.webserver import build_web
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 def write_rows(county: Township, at: datetime, number: int, **values: Any) -> None:

@@ -1,7 +1,6 @@
 """The person index and the repair page over HTTP: masked numbers, numbers in the body alone, what is told of errors."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,16 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 
 from tests.peers.instances import write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from tests.worklist.route_walk import call
 from tests.worklist.test_person_index import work
 from worklist.account_tables import Account
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.person_tables import PatientNumber
 from worklist.session_service import open_session
 from worklist.tables import Instance, Study
-from worklist.webserver import build_web
 
 ID = "11010519491231002X"
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def app(county: Township) -> Flask:
-    made: Flask = build_web(county.roof, county.desk.signer)  # type: ignore[arg-type]
-    return made
 
 
 class Person:

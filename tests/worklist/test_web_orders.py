@@ -2,9 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +10,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.peers.data import shared_data
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from tests.worklist.test_routes import token
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.webserver import build_web
 
 PATIENT = {"name": "田宝贵", "patient_id": "QS-9", "sex": "M", "birth_date": "1945-01-02"}
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from sqlalchemy import func, select, update
 
 from reports import service
 from tests.peers.instances import write_instance
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import items_store, workitem_service
 from worklist.access import Refused
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.items_store import STATUS, BadCursor, ItemFilter
 from worklist.status import SIGNED_STATUSES, STATES_OF_STATUS, STATUSES, status
 from worklist.study import InputReadiness
@@ -27,19 +26,6 @@ from worklist.workitem import IllegalMove, WorkitemState, WorkitemStep
 
 SECTIONS = {"findings": "双肺纹理清晰。", "impression": "未见明显异常。"}
 REPORT_STATUSES = ("none", "draft", "returned", "submitted", "preliminary", *SIGNED_STATUSES)
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "sent"
-    made.mkdir()
-    return made
 
 
 def work(county: Township, folder: Path, ae_title: str = "QS_DR", **tags: Any) -> Workitem:
