@@ -18,7 +18,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 _MAX_COMMAND_BYTES = 1 << 16
 _MAX_IDENTIFIER_BYTES = 4 << 20  # a commitment or MPPS of 10,000 instances
-_MAX_CANCELS = 10
+_MOST_WAITING = 100  # requests sent ahead of the answer to an earlier one
 _STORE_RQ, _NO_DATA_SET = b"\x01\x00", b"\x01\x01"  # PS3.7 E.1
 _SOP_CLASS, _COMMAND, _MESSAGE_ID, _DATA_SET_TYPE, _SOP_INSTANCE = 0x0002, 0x0100, 0x0110, 0x0800, 0x1000
 _STORE_ELEMENTS = frozenset(
@@ -80,6 +80,7 @@ class SpooledDimse(DIMSEServiceProvider):
         self._command = bytearray()
         self._message: DIMSEMessage | StoreRequest | None = None  # its command set is complete, its data set is not
         self._sink: Sink | None = None
+        self._unanswered: set[int] = set()  # Message IDs
 
     @property
     def receiving(self) -> bool:
@@ -91,6 +92,17 @@ class SpooledDimse(DIMSEServiceProvider):
         """Whether a data set has been announced, not of a C-STORE, and nothing of it has come."""
         message = self._message
         return message is not None and self._sink is None and not message.data_set.tell()  # type: ignore[union-attr]
+
+    @property
+    def is_crowded(self) -> bool:
+        """As many requests wait as we keep: what comes next stays with the peer."""
+        return self.msg_queue.qsize() >= _MOST_WAITING
+
+    def answered(self, message_id: int | None) -> None:
+        """The request is done; a C-CANCEL of it means nobody from now on."""
+        if message_id is not None:
+            self._unanswered.discard(message_id)
+            self.cancel_req.pop(message_id, None)
 
     def receive_nothing(self) -> None:
         """The data set that was announced is an empty one."""
@@ -161,15 +173,18 @@ class SpooledDimse(DIMSEServiceProvider):
         self._message = self._sink = None
         if isinstance(message, StoreRequest):
             message.sink = sink
+            self._unanswered.add(message.MessageID)
             self.msg_queue.put((message.context_id, message))  # type: ignore[arg-type]
             return
         if message is None or message.context_id is None:
             return
         primitive = message.message_to_primitive()
         if isinstance(primitive, C_CANCEL):
-            if len(self.cancel_req) < _MAX_CANCELS and primitive.MessageIDBeingRespondedTo is not None:
+            if primitive.MessageIDBeingRespondedTo in self._unanswered:  # one that comes too late means nobody
                 self.cancel_req[primitive.MessageIDBeingRespondedTo] = primitive
             return
+        if (message_id := getattr(primitive, "MessageID", None)) is not None:
+            self._unanswered.add(message_id)
         self.msg_queue.put((message.context_id, primitive))
 
 

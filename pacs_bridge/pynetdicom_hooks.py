@@ -57,6 +57,7 @@ _P_DATA = 0x04
 _MAX_PDU_BYTES = {0x01: 1 << 20, 0x02: 1 << 20, 0x03: 64, 0x05: 64, 0x06: 64, 0x07: 64}
 # pynetdicom announces an empty data set and sends none: such a request is answered too, when none has come by then.
 EMPTY_AFTER_S = 5.0
+_LOOK_EVERY_S = 1.0  # whether we are to stop; what comes from the peer is seen at once
 _CLOSING_WAIT_S = 1.0  # how long the peer may take to close after our last PDU, before we do
 
 
@@ -272,7 +273,8 @@ class DirectAssociation(Association):
         """The thread's whole life; in every case the socket is closed and the policy told."""
         try:
             self._negotiate()
-            self.dul.socket.wait_whole(self.network_timeout or 0)
+            if self.is_established:
+                self.dul.socket.wait_whole(self.network_timeout or 0)
             while self.is_established and not self._kill:
                 self._turn()
         except Exception as error:
@@ -327,7 +329,7 @@ class DirectAssociation(Association):
         elif self.dul.idle_timer_expired() or (self._stopping.is_set() and not self.dimse.receiving):
             self.abort_now()
         else:
-            self.dul.pump(0.25)
+            self.dul.pump(_LOOK_EVERY_S)
 
     @property
     def is_alive_now(self) -> bool:
@@ -336,17 +338,19 @@ class DirectAssociation(Association):
 
     def look(self) -> None:
         """Take in what the peer has sent meanwhile, a C-CANCEL above all; does not wait."""
-        while self.is_alive_now and self.dul.socket is not None and self.dul.socket.wait(0):
+        while self.is_alive_now and not self.dimse.is_crowded:
+            if self.dul.socket is None or not self.dul.socket.wait(0):
+                return
             self.dul.pump(0)
 
     def _serve(self, message: Any, context_id: int | None) -> None:
-        self.dimse.cancel_req.clear()  # those of requests that are answered
         context = self._accepted_cx.get(context_id or 0)
         if context is None:
             discard_sink(message)
             self.abort_now()
             return
         self.policy.serve(self, message, context)
+        self.dimse.answered(getattr(message, "MessageID", None))
 
     def abort_now(self) -> None:
         """A-ABORT from this thread, then the end."""

@@ -77,7 +77,7 @@ def dimse_status_of(error: Exception) -> int:
     cause = getattr(error, "orig", error)
     name = str(getattr(cause, "sqlite_errorname", ""))
     sqlstate = str(getattr(cause, "sqlstate", "") or "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")):
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")):
         return ports.OUT_OF_RESOURCES
     if sqlstate.startswith(("53", "40", "55P03", "57", "08")):  # resources, rollback, lock, shutdown, connection
         return ports.OUT_OF_RESOURCES

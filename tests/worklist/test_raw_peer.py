@@ -48,7 +48,6 @@ STUDY = "1.2.826.0.1.3680043.9.78.1"
 WANTED = data_set(QueryRetrieveLevel="STUDY", StudyInstanceUID=STUDY)
 
 
-
 @pytest.fixture(scope="module")
 def county(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Township]:
     """One study of some objects and thousands without; on SQLite alone: nothing here asks the database."""
@@ -107,6 +106,27 @@ def test_requests_sent_ahead_are_answered_in_their_order(peer: RawPeer) -> None:
     peer.send(asked(C_GET, 1), asked(C_FIND, 2), asked(C_STORE, 3, first), asked(C_GET, 4), asked(C_ECHO, 5, None))
     assert order_of_answers(peer, 5) == [1, 2, 3, 4, 5]
     peer.release()
+
+
+def test_however_many_are_sent_ahead_all_are_answered(peer: RawPeer) -> None:
+    """More than are kept waiting: the rest stays with the peer meanwhile."""
+    peer.send(asked(C_GET, 1), *(asked(C_ECHO, number, None) for number in range(2, 252)))
+    assert order_of_answers(peer, 251) == list(range(1, 252))
+
+
+def test_a_cancel_means_what_is_not_answered(peer: RawPeer) -> None:
+    """One that comes while its request waits is kept for it; one that comes too late means nobody."""
+    everything = data_set(QueryRetrieveLevel="STUDY", StudyInstanceUID="", PatientName="")
+    too_late = raw.cancel(CONTEXT[FIND], 2)
+    peer.send(asked(C_GET, 1), asked(C_FIND, 2, everything), raw.cancel(CONTEXT[FIND], 2))
+    assert order_of_answers(peer, 1) == [1]
+    n_answers = 0
+    while (answer := peer.read()).number(STATUS) == 0xFF00:
+        n_answers += 1
+    assert (answer.number(ANSWERS), answer.number(STATUS)) == (2, 0xFE00)
+    assert n_answers < N_STUDIES / 2
+    peer.send(too_late, asked(C_FIND, 2))
+    assert [peer.read().number(STATUS) for _ in range(2)] == [0xFF00, 0x0000]
 
 
 def test_what_was_asked_before_the_release_is_answered_before_it(peer: RawPeer) -> None:
