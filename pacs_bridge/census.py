@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 _FREE, _SILENT, _BEGUN, _LEAVING = range(4)
@@ -27,14 +28,24 @@ _SOURCE_WORDS = 4  # source (two words), ns when all is forgiven, ns until when 
 _N_SOURCES = 256  # that failed lately; the one that is forgiven soonest gives way
 _WORD_BYTES = 8
 _TOLD_FOR_NS = 60_000_000_000
+_TOLD_WORDS = 3  # source (two words), ns until when its being turned away has been told
+_N_TOLD = 64  # at once: a crowd of sources must not flood the trail
 
 Source = tuple[int, int]
 
 
-class Refused(Exception):
-    """No place for this connection. ``limit``: ``in_all``, ``per_source`` or ``throttled``."""
+class Limit(StrEnum):
+    """Which one leaves no place for a connection."""
 
-    def __init__(self, limit: str) -> None:
+    IN_ALL = "in_all"
+    PER_SOURCE = "per_source"
+    THROTTLED = "throttled"
+
+
+class Refused(Exception):
+    """No place for this connection."""
+
+    def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
         self.limit = limit
 
@@ -78,7 +89,8 @@ class Census:
         self.n_processes, self.bounds = n_processes, bounds
         self.part_words = 2 * bounds.in_all * _PLACE_WORDS  # the other half is for those that are leaving
         self.n_place_words = n_processes * self.part_words
-        n_bytes = (self.n_place_words + _N_SOURCES * _SOURCE_WORDS) * _WORD_BYTES
+        self.first_told = self.n_place_words + _N_SOURCES * _SOURCE_WORDS
+        n_bytes = (self.first_told + _N_TOLD * _TOLD_WORDS) * _WORD_BYTES
         self._descriptor = os.memfd_create("teleread-connections")  # the lock needs a file
         os.ftruncate(self._descriptor, n_bytes)
         self.words = memoryview(mmap.mmap(self._descriptor, n_bytes)).cast("Q")
@@ -119,11 +131,11 @@ class Seat:
         source = source_of(address)
         with self._alone():
             if self._is_throttled(source):
-                raise Refused("throttled")
+                raise Refused(Limit.THROTTLED)
             leaver = self._leaver(source)
             at = next((at for at in self._own if self._words[at] == _FREE), None)
             if at is None:  # as many are leaving as may be here
-                raise Refused("in_all")
+                raise Refused(Limit.IN_ALL)
             if leaver is not None:
                 self._words[leaver] = _LEAVING
             self._words[at + 1], self._words[at + 2], self._words[at + 3] = time.monotonic_ns(), *source
@@ -135,9 +147,9 @@ class Seat:
         held = self._held()
         of_source = [one for one in held if one.source == source]
         if len(of_source) >= self._bounds.per_source:
-            among, limit = of_source, "per_source"
+            among, limit = of_source, Limit.PER_SOURCE
         elif len(held) >= self._bounds.in_all:
-            among, limit = held, "in_all"
+            among, limit = held, Limit.IN_ALL
         else:
             return None
         silent = [one for one in among if one.state == _SILENT]
@@ -198,6 +210,18 @@ class Seat:
             if (at := self._place_of(source)) is not None:
                 self._words[at + 2] = 0
 
+    def turned_away(self, address: str) -> bool:
+        """A connection of this source had no place. True: this should be told, once a minute whoever sees it."""
+        source, now_ns = source_of(address), time.monotonic_ns()
+        with self._alone():
+            told = range(self._census.first_told, len(self._words), _TOLD_WORDS)
+            fresh = [at for at in told if self._words[at + 2] > now_ns]
+            if len(fresh) == len(told) or any((self._words[at], self._words[at + 1]) == source for at in fresh):
+                return False
+            at = next(at for at in told if at not in fresh)
+            self._words[at], self._words[at + 1], self._words[at + 2] = *source, now_ns + _TOLD_FOR_NS
+            return True
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         with self._lock, self._census.alone():
@@ -223,7 +247,7 @@ class Seat:
 
     def _place_of(self, source: Source) -> int | None:
         first = self._census.n_place_words
-        words = self._words[first:].tolist()
+        words = self._words[first : self._census.first_told].tolist()
         for at in range(0, len(words), _SOURCE_WORDS):
             if words[at + 1] == source[1] and words[at] == source[0]:
                 return first + at
@@ -231,4 +255,4 @@ class Seat:
 
     def _least_guilty(self) -> int:
         first = self._census.n_place_words
-        return min(range(first, len(self._words), _SOURCE_WORDS), key=lambda at: self._words[at + 2])
+        return min(range(first, self._census.first_told, _SOURCE_WORDS), key=lambda at: self._words[at + 2])

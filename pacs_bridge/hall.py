@@ -1,12 +1,21 @@
 """Connections that have not said a word yet: they wait for their first byte together, not in a thread each. [adapter]
 
-Of the accepting thread alone, but for ``len``.
+So do a few of those for whom there is no place, so that they hear why. Of the accepting thread alone, but for ``len``.
 """
 
 import select
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)  # A-ASSOCIATE-RJ (result, source, reason), PS3.8 Table 9-21
+_REJECTION = bytes((3, 0, 0, 0, 0, 4, 0, *LOCAL_LIMIT_EXCEEDED))  # PS3.8 9.3.4
+_REQUEST = b"\x01"  # what an A-ASSOCIATE-RQ begins with, PS3.8 9.3.2
+_MOST_TURNED_AWAY = 16  # at once; more are hung up on
+_TURNED_AWAY_S = 1.0  # to ask, to hear the answer and to hang up
+_READ_BYTES = 1 << 16
+_MOST_READ_BYTES = 1 << 18  # a request is half of it at most
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,32 @@ class Caller:
             return True
 
 
+class _TurnedAway:
+    """A connection without a place. Its request is answered; nothing here ever waits for it."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.client, self.until_s = client, time.monotonic() + _TURNED_AWAY_S
+        self._n_read_bytes = 0
+
+    def is_over(self) -> bool:
+        """Read what is there, answer the first of it. False: it may still say more.
+
+        It is the one to hang up: to close over words unread resets the connection, and the answer may be lost.
+        """
+        try:
+            said = self.client.recv(_READ_BYTES)
+            if said and not self._n_read_bytes:
+                if not said.startswith(_REQUEST) or self.client.send(_REJECTION) != len(_REJECTION):
+                    return True
+                self.client.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        self._n_read_bytes += len(said)
+        return not said or self._n_read_bytes > _MOST_READ_BYTES
+
+
 class Hall:
     """Waits for callers to speak and, at the same time, for new ones on the listening sockets."""
 
@@ -34,6 +69,7 @@ class Hall:
         self._poller = select.poll()
         self._listening = {one.fileno(): one for one in listening}
         self._callers: dict[int, Caller] = {}  # by descriptor, in the order of their coming
+        self._turned_away: dict[int, _TurnedAway] = {}  # likewise
         for descriptor in self._listening:
             self._poller.register(descriptor, select.POLLIN)
 
@@ -45,9 +81,22 @@ class Hall:
         self._callers[descriptor] = caller
         self._poller.register(descriptor, select.POLLIN)
 
+    def turn_away(self, client: socket.socket, *, may_hear_why: bool) -> None:
+        """There is no place for it: it hears so as soon as it asks, if it may and is one of few, or is hung up on."""
+        if not may_hear_why or len(self._turned_away) >= _MOST_TURNED_AWAY:
+            client.close()
+            return
+        client.setblocking(False)
+        descriptor = client.fileno()
+        self._turned_away[descriptor] = _TurnedAway(client)
+        self._poller.register(descriptor, select.POLLIN)
+
     def wait(self, timeout_s: float) -> tuple[list[Caller], list[socket.socket]]:
         """Callers who have spoken or gone, and are here no more; listening sockets where somebody knocks."""
         ready = [descriptor for descriptor, _ in self._poller.poll(timeout_s * 1000)]
+        for descriptor in ready:
+            if descriptor in self._turned_away and self._turned_away[descriptor].is_over():
+                self._close_turned_away(descriptor)
         speaking = [self._remove(descriptor) for descriptor in ready if descriptor in self._callers]
         return speaking, [self._listening[descriptor] for descriptor in ready if descriptor in self._listening]
 
@@ -62,6 +111,15 @@ class Hall:
             if oldest.until_s > now_s:
                 return
             yield self._remove(descriptor)
+
+    def close_overdue(self, now_s: float) -> None:
+        """Hang up on those turned away whose time is over."""
+        for descriptor in [key for key, one in self._turned_away.items() if one.until_s <= now_s]:
+            self._close_turned_away(descriptor)
+
+    def _close_turned_away(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
+        self._turned_away.pop(descriptor).client.close()
 
     def _remove(self, descriptor: int) -> Caller:
         self._poller.unregister(descriptor)

@@ -19,8 +19,8 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from pacs_bridge.blobs import FileBlobs
-from pacs_bridge.census import Bounds, Census, Refused, Seat
-from pacs_bridge.hall import Caller, Hall
+from pacs_bridge.census import Bounds, Census, Limit, Refused, Seat
+from pacs_bridge.hall import LOCAL_LIMIT_EXCEEDED, Caller, Hall
 from pacs_bridge.ports import Inbox
 from pacs_bridge.provider import Provider
 from pacs_bridge.pynetdicom_hooks import DirectAssociation
@@ -29,6 +29,8 @@ from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_N
 from pacs_bridge.tls_context import ServerTls
 
 log = logging.getLogger(__name__)
+
+_THROTTLED = "connections of a source that keeps failing are refused for a while"
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,10 @@ class Listener:
                 self._show_out(place)
             for caller in self._hall.take_overdue(time.monotonic()):
                 self._drop(caller)
+            self._hall.close_overdue(time.monotonic())
         for caller in self._hall.take_overdue(float("inf")):
             self._drop(caller)
+        self._hall.close_overdue(float("inf"))
 
     def _accept(self, listening: socket.socket, *, is_tls: bool) -> None:
         try:
@@ -189,17 +193,31 @@ class Listener:
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                 time.sleep(0.1)  # wait until an association ends; the backlog holds the caller meanwhile
-            return  # or another process was quicker
+            return None  # or another process was quicker
         try:
             place = self._seat.take(address[0])
         except Refused as refused:
-            client.close()
-            self._log_refusal(refused.limit)
-            return
+            return self._turn_away(client, address[0], refused.limit, is_tls=is_tls)
         if place.leaver is not None:
             self._show_out(place.leaver)
         until_s = time.monotonic() + self._limits.handshake_timeout_s
-        self._hall.add(Caller(client, address, place.at, is_tls, until_s))
+        return self._hall.add(Caller(client, address, place.at, is_tls, until_s))
+
+    def _turn_away(self, client: socket.socket, address: str, limit: Limit, *, is_tls: bool) -> None:
+        """Told why where that is cheap: not who keeps failing, and not in the clear who speaks TLS."""
+        is_throttled = limit is Limit.THROTTLED  # which has been told
+        self._hall.turn_away(client, may_hear_why=not is_throttled and not is_tls)
+        self._log_refusal(limit)
+        if not is_throttled and self._seat.turned_away(address):
+            self._tell(address, "busy")
+
+    def _tell(self, address: str, reason: str) -> None:
+        """In a thread: the trail may have to wait for its database."""
+        try:
+            told = self._office, address, reason
+            threading.Thread(target=_tell_refused, args=told, name="refusal", daemon=True).start()
+        except RuntimeError:  # no thread to be had
+            log.error("refusal not noted: %s", reason)
 
     def _show_out(self, place: int) -> None:
         if (caller := self._hall.take(place)) is not None:
@@ -219,9 +237,9 @@ class Listener:
         try:
             if not caller.is_gone():
                 return self._start_association(caller)
-            if self._seat.failed(caller.address[0]):  # in a thread: the trail may have to wait for its database
-                told = self._office, caller.address[0]
-                threading.Thread(target=_tell_throttled, args=told, name="throttled", daemon=True).start()
+            if self._seat.failed(caller.address[0]):
+                log.warning(_THROTTLED)
+                self._tell(caller.address[0], "source_throttled")
         except Exception as error:  # no thread, no memory: this caller only
             log.error("connection dropped: %s", type(error).__name__)
         self._drop(caller)
@@ -265,7 +283,9 @@ class _Counted(Services):
 
     def admit(self, assoc: DirectAssociation, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
         if not self._seat.begin(self._caller.place):
-            return TEMPORARY_CONGESTION  # shown out in this moment
+            if self._seat.turned_away(assoc.peer_address):
+                _tell_refused(self._office, assoc.peer_address, "busy")
+            return LOCAL_LIMIT_EXCEEDED  # shown out in this moment
         refusal = super().admit(assoc, request)
         if refusal is None:
             self._seat.succeeded(assoc.peer_address)
@@ -280,7 +300,8 @@ class _Counted(Services):
         try:
             super().closed(assoc, outcome)
             if self._is_failure(assoc) and self._seat.failed(assoc.peer_address):
-                _tell_throttled(self._office, assoc.peer_address)
+                log.warning(_THROTTLED)
+                _tell_refused(self._office, assoc.peer_address, "source_throttled")
         finally:
             self._forget(self._caller.place)
 
@@ -291,10 +312,9 @@ class _Counted(Services):
         return time.monotonic() < self._caller.until_s and not self._seat.is_leaving(self._caller.place)
 
 
-def _tell_throttled(office: Office, address: str) -> None:
+def _tell_refused(office: Office, address: str, reason: str) -> None:
     """One row of the trail for many refusals."""
-    log.warning("connections of a source that keeps failing are refused for a while")
     try:
-        office.inbox.association_refused("", office.ae_title, address, "source_throttled")
+        office.inbox.association_refused("", office.ae_title, address, reason)
     except Exception as error:
-        log.error("throttling not noted: inbox raised %s", type(error).__name__)
+        log.error("refusal (%s) not noted: inbox raised %s", reason, type(error).__name__)

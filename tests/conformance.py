@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from pacs_bridge import (
     character_set,
     commitment,
+    hall,
     performed_step,
     pixels,
     ports,
@@ -55,6 +56,8 @@ REJECTIONS = {
     "CALLED_AE_UNKNOWN": "被叫 AE 不是本机 / the called AE title is not ours",
     "CALLING_AE_UNKNOWN": "主叫 AE、地址或证书未登记 / calling AE title, address or certificate not registered",
     "TEMPORARY_CONGESTION": "暂时无法服务 / cannot serve for the moment",
+    "LOCAL_LIMIT_EXCEEDED": "超出关联上限；不断失败的来源、TLS 连接及同时过多者，不作应答即关闭"
+    " / over the limits of associations; sources that keep failing, TLS callers and a crowd are hung up on instead",
 }
 # PS3.8 Table 9-18.
 CONTEXT_RESULTS = (
@@ -173,7 +176,7 @@ def _network() -> Iterator[str]:
         ("用户身份协商 user identity negotiation", "不支持 not supported"),
     ])  # fmt: skip
     yield heading("拒绝", "Refusals", 3)
-    rows = [("/".join(map(str, getattr(scp, name))), text) for name, text in REJECTIONS.items()]
+    rows = [("/".join(map(str, getattr(hall if hasattr(hall, name) else scp, name))), text) for name, text in REJECTIONS.items()]
     yield table(("结果/来源/原因 result/source/reason", "何时 when"), rows)
     yield table(("表示上下文 context result", "何时 when"), CONTEXT_RESULTS)
 

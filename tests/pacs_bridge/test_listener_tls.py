@@ -4,17 +4,18 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from pacs_bridge.blobs import FileBlobs
-from pacs_bridge.listener import Listener, Sockets, bind
+from pacs_bridge.listener import Limits, Listener, Sockets, bind
 from pacs_bridge.tls_context import ServerTls, TlsFiles
 from tests.pacs_bridge.conftest import wait_for
 from tests.pacs_bridge.inbox import MemoryInbox
 from tests.peers import dcmtk
+from tests.peers.raw_modality import RawModality
 
 Make = Callable[..., "tuple[Path, Path]"]
 
@@ -66,13 +67,13 @@ def fingerprint_of(certificate: Path) -> str:
 
 
 class TlsListener:
-    def __init__(self, folder: Path, inbox: MemoryInbox, blobs: FileBlobs, work: Path) -> None:
+    def __init__(self, folder: Path, inbox: MemoryInbox, blobs: FileBlobs, work: Path, **limits: int) -> None:
         self.files = TlsFiles(work / "server.pem", work / "server.key", folder / "ours.pem")
         self.install(folder, "server")
         self.tls_socket = bind("127.0.0.1", 0)
         self.listener = Listener(
-            inbox, blobs, "TELEREAD", "127.0.0.1", 0, sockets=Sockets(bind("127.0.0.1", 0), self.tls_socket),
-            tls=ServerTls(self.files),
+            inbox, blobs, "TELEREAD", "127.0.0.1", 0, Limits(**limits),  # type: ignore[arg-type]
+            sockets=Sockets(bind("127.0.0.1", 0), self.tls_socket), tls=ServerTls(self.files),
         )  # fmt: skip
         self.port = self.tls_socket.getsockname()[1]
         self.listener.start()
@@ -144,6 +145,23 @@ def test_old_tls_is_not_spoken(secure: TlsListener, folder: Path) -> None:
          "DEFAULT:@SECLEVEL=0"], input="", capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     assert "Cipher is (NONE)" in result.stdout or result.returncode != 0
+
+
+def test_nothing_is_said_in_the_clear_to_a_tls_caller_without_a_place(
+    folder: Path, inbox: MemoryInbox, blobs: FileBlobs, tmp_path: Path
+) -> None:
+    secure = TlsListener(folder, inbox, blobs, tmp_path, max_connections_per_source=1)
+    with (
+        RawModality(secure.listener.port),
+        socket.create_connection(("127.0.0.1", secure.port), 5) as sock,
+        suppress(ConnectionError),
+    ):
+        began_s = time.monotonic()
+        sock.sendall(b"\x01")  # not even to what would be answered on the other port
+        assert sock.recv(10) == b""
+    assert time.monotonic() - began_s < 0.5
+    assert wait_for(lambda: inbox.refused == [("", "TELEREAD", "127.0.0.1", "busy")])
+    assert secure.listener.stop(8)
 
 
 def test_half_handshakes_hold_nobody_up(secure: TlsListener, folder: Path) -> None:

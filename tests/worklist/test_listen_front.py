@@ -18,6 +18,7 @@ from tests.worklist.conftest import ROOT
 from tests.worklist.counted_front import LIMITS
 
 ACCEPTED, REJECTED = 2, 3
+LOCAL_LIMIT_EXCEEDED = bytes((0, 0, 0, 0, 4, 0, 2, 3, 2))  # the rest of such a rejection, PS3.8 9.3.4
 N_PROCESSES = 3
 
 
@@ -50,7 +51,10 @@ class Front:
         return [sock for sock, _ in held]
 
     def is_refused(self, source: str) -> bool:
-        return self.associate(source)[1] is None
+        """Told so, or hung up on."""
+        sock, answer = self.associate(source)
+        assert answer != REJECTED or sock.recv(9) == LOCAL_LIMIT_EXCEEDED
+        return answer != ACCEPTED
 
     def processes(self) -> list[int]:
         return [int(one) for one in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
@@ -78,6 +82,7 @@ def is_closed(sock: socket.socket) -> bool:
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("front")
+    (folder / "trail").touch()
     command = [sys.executable, "-m", "tests.worklist.counted_front", str(folder), str(N_PROCESSES)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None and running.stdin is not None
@@ -101,6 +106,12 @@ def test_a_source_has_its_share_of_all_processes(front: Front) -> None:
     held.pop().close()
     until(lambda: not front.is_refused("127.0.1.1"), 5, "the place given back", pause_s=0.01)
     assert front.is_refused("127.0.1.1")
+
+    def n_rows() -> int:
+        return (front.folder / "trail").read_text().splitlines().count("127.0.1.1 busy")
+
+    until(n_rows, 5, "the trail", pause_s=0.01)
+    assert n_rows() == 1  # whichever process it was
 
 
 def test_what_a_killed_process_held_is_free_again_and_no_more(front: Front) -> None:
