@@ -72,7 +72,7 @@ class TlsListener:
         self.install(folder, "server")
         self.tls_socket = bind("127.0.0.1", 0)
         self.listener = Listener(
-            inbox, blobs, "TELEREAD", "127.0.0.1", 0, Limits(**limits),  # type: ignore[arg-type]
+            inbox, blobs, "TELEREAD", "127.0.0.1", 0, Limits(**limits),
             sockets=Sockets(bind("127.0.0.1", 0), self.tls_socket), tls=ServerTls(self.files),
         )  # fmt: skip
         self.port = self.tls_socket.getsockname()[1]
