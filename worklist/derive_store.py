@@ -52,6 +52,11 @@ def study_of_series(session: Session, series_id: int) -> int | None:
     return session.scalar(select(Series.study_id).where(Series.id == series_id))
 
 
+def last_received_at(session: Session, series_id: int) -> datetime | None:
+    """When the last object of its study came."""
+    return session.scalar(select(Study.last_received_at).join(Series).where(Series.id == series_id))
+
+
 def pending_of_series(session: Session, series_id: int, most: int) -> list[Instance]:
     """In the order in which they are looked at, without those that have a job of their own."""
     has_own = exists().where(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import update
@@ -19,6 +19,7 @@ from worklist.tables import Instance, Series, Study
 log = logging.getLogger("teleread.derive")
 
 SHARE, SHARE_S = 16, 1.0  # instances, and how long a share may take until nothing more of it is begun
+BURST, LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=5)
 
 Made = dict[str, Any] | Exception
 
@@ -39,6 +40,9 @@ class Deriving:
         """Some of a series; where more is left, the job goes behind what is due now."""
         with self._roof.db.read() as session:
             share = derive_store.pending_of_series(session, series_id, SHARE)
+            last_received_at = derive_store.last_received_at(session, series_id)
+        if len(share) == SHARE and last_received_at is not None and self._waits(job, last_received_at):
+            return True
         made = self._make(share)
         now = self._roof.now()
         with self._roof.db.write() as session:
@@ -58,6 +62,15 @@ class Deriving:
             outbox.finish(session, job, now)
             if made:
                 _tell_when_all_made(session, study_id, now)
+        return True
+
+    def _waits(self, job: Job, last_received_at: datetime) -> bool:
+        """Whether so many come so quickly that they are better taken in first: both need the processor and the disk."""
+        now = self._roof.now()
+        if now - last_received_at >= BURST or now - job.created_at >= LONGEST_WAIT:
+            return False
+        with self._roof.db.write() as session:
+            outbox.again(session, job, now, due_at=now + BURST)
         return True
 
     def _one(self, job: Job, instance_id: int) -> bool:

@@ -27,6 +27,7 @@ def teleread(folder: Path, template: Path) -> Iterator[int]:
     folder.mkdir()
     shutil.copytree(template, folder / "var")
     with running_product(folder) as product:
+        until(lambda: "worker ready" in product.log(), 30, "the worker")  # it starts last, and would start beside the load
         yield product.dicom_port
 
 

@@ -24,13 +24,13 @@ from worklist.base import outbox
 from worklist.base.audit import WorkflowEvent
 from worklist.base.db import Database
 from worklist.base.outbox import Job, OutboxJob
-from worklist.derive_work import SHARE, Deriving
+from worklist.derive_work import BURST, LONGEST_WAIT, SHARE, Deriving
 from worklist.inbox import IndexInbox
 from worklist.known_filing import Item, Known, file_known
 from worklist.listen import make_inbox
 from worklist.receive_service import PROGRESS_INTERVAL, identity_key_of
 from worklist.roof import Roof
-from worklist.tables import Device, Instance, Series, Site
+from worklist.tables import Device, Instance, Series, Site, Study
 from worklist.worker import Worker
 
 
@@ -98,6 +98,11 @@ class Place:
     def open_jobs(self) -> list[OutboxJob]:
         return [one for one in self.rows(OutboxJob) if one.finished_at is None and one.kind == "derive"]
 
+    def still_sending(self) -> None:
+        """The last object of every study came just now."""
+        with self.roof.db.write() as session:
+            session.execute(update(Study).values(last_received_at=self.clock()))
+
     def n_told(self) -> int:
         return sum(one.kind == "derived" for one in self.rows(WorkflowEvent))
 
@@ -161,6 +166,7 @@ def test_a_single_picture_waits_for_one_share_of_a_long_series(
     ct, (dr,) = place.files(2 * SHARE + 3), place.files(1)
     place.receive(ct)
     assert [one.key for one in place.open_jobs()] == [f"derive:series:{place.rows(Series)[0].id}"]
+    place.clock.forward(BURST.total_seconds())
     job = place.claimed()
     place.receive([dr])  # while the first share of the long series is being made
     assert place.deriving.derive(job)
@@ -170,6 +176,25 @@ def test_a_single_picture_waits_for_one_share_of_a_long_series(
     assert set(place.states()) == {"ready"}
     assert place.open_jobs() == []
     assert place.n_told() == 2  # once for each study
+
+
+def test_what_pours_in_is_taken_in_first_but_not_for_ever(place: Place, pool: Watched) -> None:
+    """A few are made at once; a full share waits for a pause of the sender, or until it has waited long enough."""
+    files = place.files(2 * SHARE)
+    place.receive(files[:3])
+    place.worker.run_due()
+    assert place.states() == ["ready"] * 3
+    place.receive(files[3 : 4 + SHARE])
+    began = place.clock()
+    while not pool.sources[3:]:
+        place.still_sending()
+        place.worker.run_due()
+        place.clock.forward(0.1)
+    assert LONGEST_WAIT <= place.clock() - began < LONGEST_WAIT + BURST
+    place.receive(files[4 + SHARE :])
+    place.clock.forward(BURST.total_seconds())
+    place.worker.run_due()
+    assert set(place.states()) == {"ready"}
 
 
 def test_what_comes_while_the_job_is_ending_is_seen(place: Place) -> None:

@@ -194,10 +194,10 @@ def finish(session: Session, job: Job, now: datetime) -> bool:
     return _rowcount(session, done) == 1 or again(session, job, now)
 
 
-def again(session: Session, job: Job, now: datetime) -> bool:
+def again(session: Session, job: Job, now: datetime, *, due_at: datetime | None = None) -> bool:
     """A part is done: due for the rest, behind what is due already. False when the job was not ours any more."""
     ours = update(OutboxJob).where(_held(job.id, job.owner, job.n_attempts))
-    return _rowcount(session, ours.values(n_attempts=0, due_at=now, **_FREED)) == 1
+    return _rowcount(session, ours.values(n_attempts=0, due_at=due_at or now, **_FREED)) == 1
 
 
 def fail(session: Session, job: Job, error: str, now: datetime, retry_at: datetime | None) -> bool:
