@@ -59,6 +59,7 @@ STANDARD = {
 # Kept small in number, each with its reason.
 EXCEPTIONS = {
     ("worklist.person", "os"),  # two variables that keep pypinyin from loading 45 MB
+    ("worklist.base.together", "threading"),  # what threads of one process write together
     ("worklist.base.db", "threading"),  # SQLite has one writer: a process's threads take turns in asking
 }
 TELLS_THE_TIME = {

@@ -6,6 +6,7 @@ shifts later pages but hides none. A deep offset walks an index only.
 
 import json
 from datetime import datetime
+from functools import partial
 
 from flask import Response, request
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ from worklist.base import audit
 from worklist.query_rows import Answer, answers
 from worklist.query_store import Sight
 from worklist.tables import Study
-from worklist.web import WebError, actor, now, read, register_codes, route_needs, write
+from worklist.web import WebError, actor, now, read, register_codes, route_needs, write_together
 from worklist.web_routes import ANY_PARAMETER
 
 register_codes({"query_parameter": 400})
@@ -79,12 +80,11 @@ def _search(level: str, **within: str) -> Response:
     except BadKey as error:
         raise WebError(400, "query_parameter", parameter=error.path) from None
     found, has_more = _found(search)
-    with write() as session:
-        person = actor()
-        audit.record(
-            session, now=now(), actor=person.username, role=person.role, site=person.site_code, act="study.query",
-            object_type="query", object_uid=level, details={"matches": len(found)},
-        )  # fmt: skip
+    person = actor()
+    write_together(partial(
+        audit.record, now=now(), actor=person.username, role=person.role, site=person.site_code, act="study.query",
+        object_type="query", object_uid=level, details={"matches": len(found)},
+    ))  # fmt: skip
     address = root()
     rows = [qido.answer_json(one, search.paths, address) for one in found]
     answer = Response(json.dumps(rows, ensure_ascii=False, separators=(",", ":")), mimetype=wish.media)

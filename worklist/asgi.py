@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi import WSGIResponder
 from flask import Flask
 
 from worklist.events import EventsApp
@@ -35,6 +36,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 N_THREADS = 12
 MAX_WAITING = 256  # requests in or before the threads; more are turned away at once
+_UNAWAITED = 4  # parts of an answer handed over unseen: its head, its body, its end; fewer than the queue takes
 CHUNK_BYTES = 1 << 20
 SHORT_PREFIX = "/dicom-web/studies/"
 MOST_SHORT_BYTES = 8 << 20  # a frame that leaves in one piece
@@ -54,6 +56,26 @@ def build_asgi(
     return WebApp(flask_app, events, file_root.resolve(), n_threads, short_way, sockets)
 
 
+class _Pages(WSGIMiddleware):
+    """Flask in threads; a page's thread does not wait for the event loop to take each part of a short answer."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
+
+
+class _Responder(WSGIResponder):
+    """Read from a2wsgi 1.10, which waits for the loop at every message."""
+
+    _n_sent = 0
+
+    def send(self, message: Any) -> None:
+        self._n_sent += 1
+        if self._n_sent > _UNAWAITED:
+            super().send(message)  # a long answer goes no faster than the client takes it
+        else:
+            self.loop.call_soon_threadsafe(self.send_queue.put_nowait, message)
+
+
 class WebApp:
     """Sends each request where it belongs."""
 
@@ -63,7 +85,7 @@ class WebApp:
     ) -> None:  # fmt: skip
         self.events, self.sockets = events, sockets
         self.short_way = short_way
-        self.pages = WSGIMiddleware(flask_app, workers=n_threads)  # type: ignore[arg-type]
+        self.pages = _Pages(flask_app, workers=n_threads)  # type: ignore[arg-type]
         self.file_root = file_root
         self.file_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
         # What is made while it leaves (another syntax, a picture) takes its time: frames do not wait behind it.
@@ -119,7 +141,7 @@ class WebApp:
 
         self.n_waiting += 1
         try:
-            await self.pages(scope, receive_body, answer.send)  # type: ignore[arg-type]
+            await self.pages(scope, receive_body, answer.send)
         finally:
             self.n_waiting -= 1
             answer.close()

@@ -5,24 +5,20 @@ for nobody. An object that the short way does not take goes the long way, alone:
 """
 
 import contextlib
-import threading
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from worklist.base.db import Database, Writer
+from worklist.base.together import Together
 from worklist.known_filing import Changed, Item, file_known
 from worklist.receive_service import PROGRESS_INTERVAL
 
+log = logging.getLogger("teleread.inbox")
+
 MOST_AT_ONCE = 32
-
-
-class _Waiting:
-    def __init__(self, item: Item) -> None:
-        self.item = item
-        self.is_done = self.is_filed = False
-        self.error: OperationalError | None = None
 
 
 class GroupFiling:
@@ -30,48 +26,31 @@ class GroupFiling:
 
     def __init__(self, db: Database, now: Callable[[], datetime]) -> None:
         self._db, self._now = db, now
-        self._arrived = threading.Lock()
-        self._commit = threading.Lock()
-        self._waiting: list[_Waiting] = []
-        self._writer: Writer | None = None  # touched by who holds the commit lock
+        self._together = Together(self._commit_group, MOST_AT_ONCE)
+        self._writer: Writer | None = None  # touched by whoever has the turn
 
     def file(self, item: Item) -> bool:
         """True: filed and committed. False: not taken, nothing is changed. Raises what the database raises."""
-        own = _Waiting(item)
-        with self._arrived:
-            self._waiting.append(own)
-        with self._commit:
-            if not own.is_done:
-                self._commit_group(own)
-        if own.error is not None:
-            raise own.error
-        return own.is_filed
+        outcome = self._together(item)
+        if isinstance(outcome, OperationalError):
+            raise outcome
+        return outcome
 
-    def _commit_group(self, own: _Waiting) -> None:
-        with self._arrived:
-            group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            if own not in group:  # more came before us than one commit takes: we lead, so we are in it
-                self._waiting.remove(own)
-                group.append(own)
+    def _commit_group(self, items: list[Item]) -> Sequence[bool | OperationalError]:
+        """Where it did not do, each tries the long way, alone, and hears for itself what is wrong."""
         try:
-            filed = self._file_all([one.item for one in group])
-        except (Changed, IntegrityError, OSError):  # a disk that did not take one of them: each hears for itself
-            filed = [False] * len(group)
+            return self._file_all(items)
+        except (Changed, IntegrityError, OSError):  # the last: a disk that did not take one of them
+            return [False] * len(items)
         except OperationalError as error:
             # Perhaps only this connection is gone: the long way has another, and says what is wrong if all are.
             # A database that was locked to the end of our patience is not asked a second time.
-            filed = [False] * len(group)
-            for one in group:
-                one.error = error if self._db.is_sqlite else None
             self._forget_connection()
-        except BaseException:
-            # The others try on their own, and hear for themselves what is wrong.
-            for one in group:
-                one.is_done = True
+            return [error if self._db.is_sqlite else False] * len(items)
+        except Exception as error:
+            log.error("objects not filed together: %s", type(error).__name__)
             self._forget_connection()
-            raise
-        for one, is_filed in zip(group, filed, strict=True):
-            one.is_filed, one.is_done = is_filed, True
+            return [False] * len(items)
 
     def _file_all(self, items: list[Item]) -> list[bool]:
         if self._writer is None:
@@ -90,5 +69,5 @@ class GroupFiling:
 
     def close(self) -> None:
         """Nothing more comes; a later call opens again."""
-        with self._commit:
+        with self._together.turn:
             self._forget_connection()

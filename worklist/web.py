@@ -68,6 +68,7 @@ from worklist.web_context import (
     t,
     today,
     write,
+    write_together,
 )
 from worklist.web_errors import WebError, register_codes
 from worklist.web_json import Field, read_json
@@ -84,6 +85,7 @@ __all__ = [
     "JSON_LIMIT_BYTES", "UPLOAD_LIMIT_BYTES", "Field", "Route", "WebError", "WebServices", "actor", "actor_or_none",
     "adapter", "create_web", "language", "login_or_none", "now", "read", "read_json", "register_codes", "route_needs",
     "route_public", "route_table", "services", "source", "t", "today", "write",
+    "write_together",
 ]  # fmt: skip
 
 CONTENT_SECURITY_POLICY = "; ".join(

@@ -52,6 +52,11 @@ def write() -> AbstractContextManager[Session]:
     return services().db.write()
 
 
+def write_together(act: Callable[[Session], object]) -> None:
+    """See ``Database.write_together``; ``act`` runs outside this request: what it needs of it is asked before."""
+    services().db.write_together(act)
+
+
 def now() -> datetime:
     """The one moment of this request (aware UTC); the same however often it is asked."""
     if "moment" not in g:

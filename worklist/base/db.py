@@ -7,7 +7,7 @@ PostgreSQL both are READ COMMITTED and races are settled by compare-and-set upda
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import JSON, TypeDecorator
 
+from worklist.base.together import Together
+
 SQLITE_BUSY_TIMEOUT_MS = 5000
+_MOST_TOGETHER = 32
 
 # Constraint names must be stable: Alembic on SQLite rebuilds tables by name.
 NAMING = {
@@ -81,6 +84,7 @@ class Database:
         else:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=16, pool_pre_ping=True)
         self._write_engine = self.engine.execution_options(teleread_write=True)
+        self._together = Together(self._write_all, _MOST_TOGETHER)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -93,6 +97,25 @@ class Database:
         """A transaction that commits at the end, or rolls back whole on any error."""
         with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def write_together(self, act: Callable[[Session], object]) -> None:
+        """As ``write``, in one transaction with what other threads write so at the same time.
+
+        For a row that is only added, like an entry of the trail; ``act`` runs in any thread, perhaps a second time.
+        """
+        error = self._together(act)
+        if error is not None:
+            raise error
+
+    def _write_all(self, acts: list[Callable[[Session], object]]) -> list[Exception | None]:
+        """Each on its own where all in one did not do."""
+        try:
+            with self.write() as session:
+                for act in acts:
+                    act(session)
+            return [None] * len(acts)
+        except Exception as error:
+            return [error] if len(acts) == 1 else [self._write_all([act])[0] for act in acts]
 
     def writer(self) -> "Writer":
         """A connection that stays open for many write transactions, for what runs once per received object."""
