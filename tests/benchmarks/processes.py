@@ -26,25 +26,22 @@ def tree(root: int) -> list[int]:
 
 def pss_bytes(processes: list[int]) -> int:
     """Proportional set size: shared pages are counted once over all sharers."""
-    total = 0
-    for process in processes:
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
+    return _rolled_up(processes, "Pss:")
 
 
 def own_bytes(processes: list[int]) -> int:
     """Memory that is theirs alone, shared pages counted once: no mapped files, whose share others change by ending."""
+    return _rolled_up(processes, "Pss_Anon:", "Pss_Shmem:")
+
+
+def _rolled_up(processes: list[int], *names: str) -> int:
     total = 0
     for process in processes:
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(names))
     return total
 
 
