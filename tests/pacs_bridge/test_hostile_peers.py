@@ -111,7 +111,7 @@ def test_one_source_cannot_take_all(
         assert dcmtk.echoscu(listener.port, "QS_CT").returncode == 0
 
 
-# PS3.8 9.3.4: rejected for now, by the presentation layer's provider, local limit exceeded.
+# PS3.8 9.3.4: rejected-transient, by the presentation layer's provider, local limit exceeded.
 REJECTED = bytes((3, 0, 0, 0, 0, 4, 0, 2, 3, 2))
 
 
