@@ -6,7 +6,7 @@ So do a few of those for whom there is no place, so that they hear why. Of the a
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 LOCAL_LIMIT_EXCEEDED = (2, 3, 2)  # A-ASSOCIATE-RJ (result, source, reason), PS3.8 Table 9-21
@@ -16,6 +16,7 @@ _MOST_TURNED_AWAY = 16  # at once; more are hung up on
 _TURNED_AWAY_S = 1.0  # to ask, to hear the answer and to hang up
 _READ_BYTES = 1 << 16
 _MOST_READ_BYTES = 1 << 18  # a request is half of it at most
+_CALLED, _CALLING = slice(10, 26), slice(26, 42)  # AE titles in an A-ASSOCIATE-RQ, PS3.8 Table 9-11
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Caller:
 class _TurnedAway:
     """A connection without a place. Its request is answered; nothing here ever waits for it."""
 
-    def __init__(self, client: socket.socket) -> None:
-        self.client, self.until_s = client, time.monotonic() + _TURNED_AWAY_S
+    def __init__(self, client: socket.socket, address: str) -> None:
+        self.client, self.address, self.until_s = client, address, time.monotonic() + _TURNED_AWAY_S
         self._n_read_bytes = 0
+        self._head = b""  # of the request, as far as its AE titles
 
     def is_over(self) -> bool:
         """Read what is there, answer the first of it. False: it may still say more.
@@ -50,6 +52,7 @@ class _TurnedAway:
         """
         try:
             said = self.client.recv(_READ_BYTES)
+            self._head += said[: _CALLING.stop - len(self._head)]
             if said and not self._n_read_bytes:
                 if not said.startswith(_REQUEST) or self.client.send(_REJECTION) != len(_REJECTION):
                     return True
@@ -61,11 +64,26 @@ class _TurnedAway:
         self._n_read_bytes += len(said)
         return not said or self._n_read_bytes > _MOST_READ_BYTES
 
+    def titles(self) -> tuple[str, str]:
+        """Calling and called AE title; empty where the request has not been read so far."""
+        if not self._head.startswith(_REQUEST) or len(self._head) < _CALLING.stop:
+            return "", ""
+        return _title(self._head[_CALLING]), _title(self._head[_CALLED])
+
+
+def _title(field: bytes) -> str:
+    text = field.decode("ascii", "replace").strip(" \0")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
 
 class Hall:
-    """Waits for callers to speak and, at the same time, for new ones on the listening sockets."""
+    """Waits for callers to speak and, at the same time, for new ones on the listening sockets.
 
-    def __init__(self, *listening: socket.socket) -> None:
+    ``told``: is called with address, calling and called AE title of who was turned away, once it is gone.
+    """
+
+    def __init__(self, *listening: socket.socket, told: Callable[[str, str, str], None] = lambda *_: None) -> None:
+        self._told = told
         self._poller = select.poll()
         self._listening = {one.fileno(): one for one in listening}
         self._callers: dict[int, Caller] = {}  # by descriptor, in the order of their coming
@@ -81,15 +99,15 @@ class Hall:
         self._callers[descriptor] = caller
         self._poller.register(descriptor, select.POLLIN)
 
-    def turn_away(self, client: socket.socket, *, may_hear_why: bool) -> None:
+    def turn_away(self, client: socket.socket, address: str, *, may_hear_why: bool) -> None:
         """There is no place for it: it hears so as soon as it asks, if it may and is one of few, or is hung up on."""
         if not may_hear_why or len(self._turned_away) >= _MOST_TURNED_AWAY:
             client.close()
-            return
+            return self._told(address, "", "")
         client.setblocking(False)
         descriptor = client.fileno()
-        self._turned_away[descriptor] = _TurnedAway(client)
-        self._poller.register(descriptor, select.POLLIN)
+        self._turned_away[descriptor] = _TurnedAway(client, address)
+        return self._poller.register(descriptor, select.POLLIN)
 
     def wait(self, timeout_s: float) -> tuple[list[Caller], list[socket.socket]]:
         """Callers who have spoken or gone, and are here no more; listening sockets where somebody knocks."""
@@ -119,7 +137,9 @@ class Hall:
 
     def _close_turned_away(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)
-        self._turned_away.pop(descriptor).client.close()
+        gone = self._turned_away.pop(descriptor)
+        gone.client.close()
+        self._told(gone.address, *gone.titles())
 
     def _remove(self, descriptor: int) -> Caller:
         self._poller.unregister(descriptor)

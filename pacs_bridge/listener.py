@@ -169,7 +169,7 @@ class Listener:
         sockets = self._sockets
         if sockets is None:
             return
-        self._hall = Hall(*(one for one in (sockets.plain, sockets.tls) if one is not None))
+        self._hall = Hall(*(one for one in (sockets.plain, sockets.tls) if one is not None), told=self._tell_busy)
         while not self._stopping.is_set():
             speaking, knocked_at = self._hall.wait(0.25)
             for caller in speaking:
@@ -205,16 +205,20 @@ class Listener:
 
     def _turn_away(self, client: socket.socket, address: str, limit: Limit, *, is_tls: bool) -> None:
         """Told why where that is cheap: not who keeps failing, and not in the clear who speaks TLS."""
-        is_throttled = limit is Limit.THROTTLED  # which has been told
-        self._hall.turn_away(client, may_hear_why=not is_throttled and not is_tls)
         self._log_refusal(limit)
-        if not is_throttled and self._seat.turned_away(address):
-            self._tell(address, "busy")
+        if limit is Limit.THROTTLED:  # which has been told
+            client.close()
+        else:
+            self._hall.turn_away(client, address, may_hear_why=not is_tls)
 
-    def _tell(self, address: str, reason: str) -> None:
+    def _tell_busy(self, address: str, calling_ae: str, called_ae: str) -> None:
+        if self._seat.turned_away(address):
+            self._tell(address, "busy", calling_ae, called_ae)
+
+    def _tell(self, address: str, reason: str, calling_ae: str = "", called_ae: str = "") -> None:
         """In a thread: the trail may have to wait for its database."""
         try:
-            told = self._office, address, reason
+            told = self._office, address, reason, calling_ae, called_ae
             threading.Thread(target=_tell_refused, args=told, name="refusal", daemon=True).start()
         except RuntimeError:  # no thread to be had
             log.error("refusal not noted: %s", reason)
@@ -284,7 +288,8 @@ class _Counted(Services):
     def admit(self, assoc: DirectAssociation, request: A_ASSOCIATE) -> tuple[int, int, int] | None:
         if not self._seat.begin(self._caller.place):
             if self._seat.turned_away(assoc.peer_address):
-                _tell_refused(self._office, assoc.peer_address, "busy")
+                titles = request.calling_ae_title or "", request.called_ae_title or ""
+                _tell_refused(self._office, assoc.peer_address, "busy", *titles)
             return LOCAL_LIMIT_EXCEEDED  # shown out in this moment
         refusal = super().admit(assoc, request)
         if refusal is None:
@@ -312,9 +317,9 @@ class _Counted(Services):
         return time.monotonic() < self._caller.until_s and not self._seat.is_leaving(self._caller.place)
 
 
-def _tell_refused(office: Office, address: str, reason: str) -> None:
-    """One row of the trail for many refusals."""
+def _tell_refused(office: Office, address: str, reason: str, calling_ae: str = "", called_ae: str = "") -> None:
+    """One row of the trail for many refusals; the titles are those of the first, where it has said them."""
     try:
-        office.inbox.association_refused("", office.ae_title, address, reason)
+        office.inbox.association_refused(calling_ae, called_ae or office.ae_title, address, reason)
     except Exception as error:
         log.error("refusal (%s) not noted: inbox raised %s", reason, type(error).__name__)
