@@ -1,10 +1,14 @@
 """Many at the same time are written by one of them; what one does wrong is nobody else's fault."""
 
+import shutil
+import sqlite3
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from worklist.base.db import Database
@@ -71,3 +75,28 @@ def test_alone_it_is_an_ordinary_write(database: Database) -> None:
     database.write_together(add("ONE"))
     with pytest.raises(IntegrityError):
         database.write_together(add("ONE"))
+
+
+def test_a_database_that_stays_locked_is_waited_for_once_by_all(tmp_path: Path, migrated_sqlite: Path) -> None:
+    shutil.copyfile(migrated_sqlite, tmp_path / "teleread.sqlite3")
+    database, errors = Database(f"sqlite:///{tmp_path}/teleread.sqlite3"), list[Exception]()
+    database.be_patient(0.5)
+
+    def write(code: str) -> None:
+        try:
+            database.write_together(add(code))
+        except OperationalError as error:
+            errors.append(error)
+
+    other = sqlite3.connect(tmp_path / "teleread.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began_s = time.monotonic()
+    writers = [threading.Thread(target=write, args=(f"S{number}",)) for number in range(12)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    took_s = time.monotonic() - began_s
+    other.close()
+    database.dispose()
+    assert len(errors) == 12 and took_s < 3  # the first, and the others together; not one after the other

@@ -108,14 +108,16 @@ class Database:
             raise error
 
     def _write_all(self, acts: list[Callable[[Session], object]]) -> list[Exception | None]:
-        """Each on its own where all in one did not do."""
+        """Each on its own where all in one did not do; a database that stayed locked is not waited for once more."""
         try:
             with self.write() as session:
                 for act in acts:
                     act(session)
             return [None] * len(acts)
         except Exception as error:
-            return [error] if len(acts) == 1 else [self._write_all([act])[0] for act in acts]
+            if len(acts) == 1 or _is_locked(error):
+                return [error] * len(acts)
+            return [self._write_all([act])[0] for act in acts]
 
     def writer(self) -> "Writer":
         """A connection that stays open for many write transactions, for what runs once per received object."""
@@ -127,6 +129,11 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def _is_locked(error: Exception) -> bool:
+    """SQLite's write lock was somebody else's to the end of our patience."""
+    return getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class _WithHints(SQLiteCompiler):
