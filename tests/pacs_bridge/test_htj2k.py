@@ -2,6 +2,7 @@
 
 import imagecodecs
 import numpy as np
+import openjpeg
 import pytest
 
 from pacs_bridge.htj2k import encode_frame
@@ -9,7 +10,6 @@ from pacs_bridge.pixels import PixelError, decode_frame
 from tests.peers.pictures import picture, picture_names
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-openjpeg = pytest.importorskip("openjpeg")
 
 
 def check(frame: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
 import threading
@@ -11,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.peers.dcmtk import require
+from tests.peers.lacking import lacking
 
 FOLDER = Path(__file__).parent / "node"
 
@@ -62,10 +60,9 @@ class Script:
 
 @contextlib.contextmanager
 def script(name: str, mode: str, **options: Any) -> Iterator[Script]:
-    """A script while the block runs; skips loudly where ``make peers`` has not been, fails with CI=true."""
+    """A script while the block runs; `lacking` where ``make peers`` has not been."""
     if not (FOLDER / "node_modules").is_dir():
-        message = "tests/peers/node is not installed: make peers"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        lacking("tests/peers/node is not installed: make peers")
     running = Script(name, mode, options)
     try:
         yield running

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.lacking import lacking
+
 
 def require(program: str) -> str:
-    """The path of a program; skips loudly when it is not installed, fails with CI=true."""
+    """The path of a program; `lacking` where it is not installed."""
     found = shutil.which(program)
     if found is None:
-        message = f"{program} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking(f"{program} is not installed")
     return found
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.peers.dcmtk import require
+from tests.peers.lacking import lacking
 from tests.peers.product import free_ports, until
 
 
@@ -56,10 +55,9 @@ DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
 def require_dicomweb() -> None:
-    """Skips loudly where the plugin is not installed, fails with CI=true."""
+    """`lacking` where the plugin is not installed."""
     if not Path(DICOMWEB).exists():
-        message = "orthanc-dicomweb is not installed: make peers"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        lacking("orthanc-dicomweb is not installed: make peers")
 
 
 @contextlib.contextmanager

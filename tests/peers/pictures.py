@@ -27,7 +27,7 @@ def picture_names() -> list[str]:
 
 
 def picture_bytes(name: str) -> bytes:
-    """Skips, or fails under CI, where the file is absent."""
+    """`lacking` where the file is absent."""
     base, _, number = name.partition(":")
     path = shared_data("dicom", *Path(base).parts)
     if not number:

@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.peers.lacking import lacking
+
 SUPERUSER = "teleread"
 _numbers = count(1)
 
@@ -50,13 +52,10 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres(**settings: str) -> Iterator[PostgresServer]:
-    """A server of its own, gone at the end. Skips loudly where PostgreSQL is absent; with CI=true that fails."""
+    """A server of its own, gone at the end. `lacking` where PostgreSQL is absent."""
     programs = binaries()
     if programs is None:
-        message = "PostgreSQL absent: apt-get install postgresql"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking("PostgreSQL absent: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="teleread-pg-", dir="/tmp"))  # short: a socket path has at most 107 bytes
     prefix = _as_other_user(folder)
     process = None

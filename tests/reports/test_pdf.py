@@ -2,7 +2,6 @@
 
 import random
 import re
-import shutil
 import subprocess
 import time
 from datetime import date
@@ -18,13 +17,14 @@ from ecg.layout import sheet
 from reports.paper import KeyImage, Section
 from reports.pdf import PdfError, age_text, render
 from tests.peers.data import shared_data
+from tests.peers.dcmtk import require
 from tests.reports.paper import FINDINGS, IMPRESSION, document, jpeg, key_images
 
 LONG = (FINDINGS * 400)[:20_000]
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run([require(command[0]), *command[1:]], check=True, capture_output=True, text=True).stdout
 
 
 def text_of(pdf: bytes, folder: Path) -> str:
@@ -176,8 +176,6 @@ def test_a_broken_key_image_is_named(picture: bytes) -> None:
 
 
 def test_qr_opens_the_verify_page(tmp_path: Path) -> None:
-    if shutil.which("zbarimg") is None:
-        pytest.skip("zbarimg is not installed (zbar-tools)")
     for is_ecg in (False, True):
         pixels(render(document(is_ecg=is_ecg)), tmp_path, 300)
         with Image.open(tmp_path / "pixels.pgm") as page:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import openjpeg
 import pytest
 
 from pacs_bridge.pixels import decode_frames
 from tests.peers.pictures import picture, picture_bytes, picture_names
 from viewer.derive import derive_instance, shrunk
 from viewer.derive_pool import DerivePool
-
-openjpeg = pytest.importorskip("openjpeg")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The local authority and its server certificates, judged by OpenSSL and by a real TLS handshake."""
 
-import shutil
 import socket
 import ssl
 import stat
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.dcmtk import require
 from worklist.base.i18n import catalog
 from worklist.tls import TlsError, TlsFiles, make_tls
 
@@ -56,9 +56,7 @@ def test_another_name_is_not_vouched_for(files: TlsFiles) -> None:
 
 
 def test_openssl_verifies_the_chain_and_reads_the_names(files: TlsFiles) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    openssl = require("openssl")
     verify = [openssl, "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(files.authority)]
     assert (
         subprocess.run([*verify, str(files.certificate)], capture_output=True, check=True)
