@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import socket
 import threading
 import time
 import traceback
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worklist.base import outbox
 from worklist.base.db import Database
 from worklist.base.outbox import Job
+from worklist.owner import is_dead, new_owner
 from worklist.retry import GiveUp, Retry, code_of, next_attempt
 
 log = logging.getLogger("teleread.worker")
@@ -37,11 +37,6 @@ class Tick:
     name: str
     interval_s: float
     act: Callable[[datetime], object]
-
-
-def new_owner() -> str:
-    """A name no other worker has, in this life or an earlier one; at most 48 characters."""
-    return f"{socket.gethostname()[:24]}:{threading.get_native_id()}:{secrets.token_hex(6)}"
 
 
 @dataclass
@@ -81,7 +76,7 @@ class Worker:
         What does not end in time is left to its lease: another worker takes it over. Its thread is a
         daemon, so the process can leave.
         """
-        for tick in self.ticks:
+        for tick in (Tick("lost_leases", self.lease_s, self._free_of_the_dead), *self.ticks):
             threading.Thread(target=self._recur, args=(tick, stop), name=f"tick-{tick.name}", daemon=True).start()
         while not stop.is_set():
             self._wake.clear()
@@ -170,6 +165,15 @@ class Worker:
                 outbox.renew(session, running.job, self.clock(), self.lease_s)
         for running in due:
             running.renewed = moment
+
+    def _free_of_the_dead(self, now: datetime) -> None:
+        """What a killed process of this machine held is due at once: its next life, now starting, does not wait."""
+        with self.db.read() as session:
+            dead = [owner for owner in outbox.owners(session) if is_dead(owner)]
+        if dead:
+            with self.db.write() as session:
+                outbox.run_out(session, dead, now)
+            self._wake.set()
 
     def _drain(self, grace_s: float) -> None:
         deadline = time.monotonic() + grace_s

@@ -1,4 +1,4 @@
-"""A worker process for tests that kill it: ``python -m tests.worklist.outbox_victim URL FOLDER``.
+"""A worker process for tests that kill it: ``python -m tests.worklist.outbox_victim URL FOLDER [LEASE_S]``.
 
 The handler holds a file lock while it acts: the kernel frees it at SIGKILL, and a second holder is seen.
 """
@@ -18,7 +18,7 @@ from worklist.worker import Worker
 LEASE_S = 3.0
 
 
-def main(url: str, folder: Path) -> None:
+def main(url: str, folder: Path, lease_s: float) -> None:
     def act(job: Job) -> None:
         with (folder / f"{job.key}.lock").open("a") as lock:
             try:
@@ -30,9 +30,9 @@ def main(url: str, folder: Path) -> None:
                 done.write("x")
             time.sleep(random.uniform(0.0, 0.1))  # room for a kill between the act and its finish
 
-    worker = Worker(Database(url), {"effect": act}, lambda: datetime.now(UTC), n_threads=2, lease_s=LEASE_S)
+    worker = Worker(Database(url), {"effect": act}, lambda: datetime.now(UTC), n_threads=2, lease_s=lease_s)
     worker.run(threading.Event())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]) if sys.argv[3:] else LEASE_S)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -15,13 +15,15 @@ from sqlalchemy import func, select
 from worklist.base import outbox
 from worklist.base.db import Database
 from worklist.base.outbox import OutboxJob
+from worklist.owner import is_dead, new_owner
 
 N_JOBS, N_KILLS, N_WORKERS = 60, 12, 3
 ROOT = Path(__file__).parents[2]
 
 
-def start(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tests.worklist.outbox_victim", url, str(folder)], cwd=ROOT)
+def start(url: str, folder: Path, *lease_s: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.worklist.outbox_victim", url, str(folder), *lease_s]
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 def promise(database: Database, numbers: range) -> None:
@@ -73,3 +75,34 @@ def test_killed_workers_lose_nothing_and_never_share(database: Database, databas
         assert session.execute(select(func.count(OutboxJob.id))).scalar_one() == N_JOBS
     assert len(list(folder.glob("*.done"))) == N_JOBS
     assert list(folder.glob("*.clash")) == []
+
+
+def test_what_a_killed_worker_held_is_its_next_lifes_at_once(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    promise(database, range(2))
+    other = new_owner()
+    with database.write() as session:  # of a worker that lives, and of one of another machine
+        for key, owner in (("living", other), ("elsewhere", "0123456789abcdef.1.1:x")):
+            number = outbox.promise(session, "effect", key, {}, now=datetime.now(UTC))
+            row = session.get_one(OutboxJob, number)
+            row.lease_owner, row.lease_until = owner, datetime.now(UTC) + timedelta(seconds=600)
+    first = start(database_url, tmp_path, "600")
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("*.lock")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert n_unfinished(database) > 2
+    with database.read() as session:
+        assert any(is_dead(owner) for owner in outbox.owners(session))
+    second = start(database_url, tmp_path, "600")
+    try:
+        while n_unfinished(database) > 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert n_unfinished(database) == 2
+        with database.read() as session:
+            assert sorted(outbox.owners(session)) == sorted((other, "0123456789abcdef.1.1:x"))
+    finally:
+        second.kill()
+        second.wait()

@@ -184,6 +184,18 @@ def renew(session: Session, job: Job, now: datetime, lease_s: float) -> bool:
     return _rowcount(session, statement.values(lease_until=now + timedelta(seconds=lease_s))) == 1
 
 
+def owners(session: Session) -> list[str]:
+    """Who holds leases just now."""
+    leased = select(OutboxJob.lease_owner).where(OutboxJob.finished_at.is_(None), OutboxJob.lease_until.is_not(None))
+    return [owner for owner in session.scalars(leased) if owner]
+
+
+def run_out(session: Session, dead: Collection[str], now: datetime) -> None:
+    """The leases of these owners, who are known to be dead, have run out; the lost worker counts as any other."""
+    held = update(OutboxJob).where(OutboxJob.lease_owner.in_(dead), OutboxJob.lease_until >= now)
+    _rowcount(session, held.values(lease_until=now - timedelta(microseconds=1)))
+
+
 def finish(session: Session, job: Job, now: datetime) -> bool:
     """The act is done. False when the job was not ours any more.
 
