@@ -34,6 +34,7 @@ def save_draft(
 ) -> Report:
     """Save what the holder of a workitem typed; the row with its new version.
 
+    What was saved already is saved: who heard no answer sends the same once more and is told the row of the first time.
     Raises Refused: "template_unknown", "section_unknown", "section_too_long", "stale_version" (the report was
     saved elsewhere since ``version``), and what ``held`` raises; reports.text.TextError for characters that
     cannot stand in a document.
@@ -56,9 +57,20 @@ def save_draft(
     )  # fmt: skip
     if saved.rowcount != 1:  # type: ignore[attr-defined]
         session.refresh(report)
+        if _is_saved_already(report, actor, workitem_uid, template, cleaned, version):
+            return report
         raise Refused("stale_version", version=report.version)
     session.refresh(report)
     return report
+
+
+def _is_saved_already(
+    report: Report, actor: Actor, workitem_uid: str, template: str, sections: dict[str, str], version: int
+) -> bool:
+    """Whether the row is what this very saving, sent before, has made of ``version``."""
+    by, found = (actor.account_id, workitem_uid, template), (report.author, report.workitem_uid, report.template)
+    is_next = report.version == version + 1 and report.signed_at is None
+    return is_next and by == found and report.sections == sections
 
 
 def _checked_sections(template: str, sections: dict[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from flask import Response, current_app, jsonify, redirect, render_template, request, url_for
 from markupsafe import escape
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -166,6 +167,8 @@ def _code_of_machine(error: Exception) -> str | None:
     """What database or disk say; None where that is a fault of ours."""
     if isinstance(error, OperationalError):
         return "storage_full" if _is_full(error) else "database_busy"
+    if isinstance(error, NoConnectionFree):  # all of the pool are in use, and stayed so
+        return "database_busy"
     if isinstance(error, DataError):  # a value that no column holds, past every check of ours
         return "bad_request"
     if isinstance(error, IntegrityError) and _is_taken(error):

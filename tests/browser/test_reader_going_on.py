@@ -62,6 +62,8 @@ def test_what_keeps_a_text_from_being_saved_is_said_and_the_action_goes_on(produ
     write(page, "两肺纹理清晰。")
     for _ in range(2):
         give_back(page)
+        expect(page.locator("#saved-state")).to_contain_text("正在保存")
+        expect(page.locator("#saved-state")).to_contain_text("保存失败")
         expect(page.locator(".toast.error")).to_contain_text("保存失败，内容仍在本页服务器无响应")
         expect(page.locator(".toast.error")).to_have_count(1)
         expect(page.locator(".dialog")).to_have_count(0)
@@ -93,6 +95,40 @@ def test_what_keeps_a_text_from_being_saved_is_said_and_the_action_goes_on(produ
     expect(page.locator(".dialog")).to_have_count(1)
     releasing.let_go()
     page.wait_for_url(f"{product.url}/")
+
+
+def test_a_saving_whose_answer_is_lost_comes_again(product: Product, open_page: Any, tmp_path: Path) -> None:
+    item = claimed(product, send_dr(product, tmp_path, "温秀琴", "QS-514"))
+    page = open_page("radiologist", read_path(item))
+    address = f"**/api/workitems/{item['workitem_uid']}/report"
+
+    def saved_as(findings: str) -> None:
+        until(lambda: page.wait_for_timeout(50) or saved_sections(product, item).get("findings") == findings, 8, findings)
+        expect(page.locator("#saved-state")).to_contain_text("已保存")
+
+    def lose_answer(route: Route) -> None:
+        answers.append(route.fetch().status)
+        route.abort()
+
+    page.evaluate("""() => {
+        const seen = new MutationObserver(() => window.wasTold ||= document.querySelector(".toast.error, .dialog") !== null);
+        seen.observe(document.body, {childList: true, subtree: true, characterData: true});
+    }""")
+    page.route(address, lambda route: route.abort(), times=1)
+    write(page, "从未到达一次。")
+    saved_as("从未到达一次。")
+    answers: list[int] = []
+    page.route(address, lose_answer, times=1)
+    page.fill("#findings", "到达而无回音一次。")
+    saved_as("到达而无回音一次。")
+    page.route(address, lose_answer, times=2)
+    page.fill("#findings", "到达而无回音两次。")
+    expect(page.locator("#saved-state")).to_contain_text("保存失败", timeout=8000)
+    page.fill("#findings", "其后所写。")
+    saved_as("其后所写。")
+    assert answers == [200, 200, 200]
+    assert item_of(product, item)["report"]["version"] == 4
+    assert not page.evaluate("window.wasTold")
 
 
 def test_a_measurement_outlives_a_change_of_layout(product: Product, open_page: Any, tmp_path: Path) -> None:

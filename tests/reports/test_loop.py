@@ -125,13 +125,24 @@ def test_a_signed_row_is_never_updated(county: Township, tmp_path: Path) -> None
 def test_stale_version_and_other_bytes_are_refused(county: Township, tmp_path: Path) -> None:
     _, item, saved = written(county, tmp_path)
     newer = draft(county, "radiologist", item.workitem_uid, saved.version)
+    other = SECTIONS | {"findings": "另一页所写"}
     with pytest.raises(Refused, match="stale_version"):
-        draft(county, "radiologist", item.workitem_uid, saved.version)
+        draft(county, "radiologist", item.workitem_uid, saved.version, other)
     with pytest.raises(Refused, match="stale_version"):
         county.desk.submit(county.actor("radiologist"), item.workitem_uid, PIN, saved.version)
     with pytest.raises(Refused, match="digest_mismatch"):
         county.desk.submit(county.actor("radiologist"), item.workitem_uid, PIN, newer.version, "0" * 64)
     assert county.row(Workitem, item.workitem_uid).state == "IN PROGRESS"
+
+
+def test_a_saving_sent_again_for_want_of_an_answer_is_no_conflict_with_itself(county: Township, tmp_path: Path) -> None:
+    _, item, first = written(county, tmp_path)
+    assert draft(county, "radiologist", item.workitem_uid).version == first.version == 1
+    second = draft(county, "radiologist", item.workitem_uid, 1, SECTIONS | {"findings": "补写"})
+    assert draft(county, "radiologist", item.workitem_uid, 1, SECTIONS | {"findings": "补写"}).updated_at == second.updated_at
+    with pytest.raises(Refused, match="stale_version"):  # of two savings ago
+        draft(county, "radiologist", item.workitem_uid, 0, SECTIONS | {"findings": "补写"})
+    assert county.row(Report, second.id).version == 2
 
 
 def test_five_wrong_pins_lock_signing(county: Township, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ export class Reading {
   readonly #loader = new OneAtATime(() => this.#load());
   #first: Promise<void> | null = null;
   #unsaved: () => unknown = () => undefined;
+  #isGivingUp = false;
   #reload: ReturnType<typeof setTimeout> | undefined;
   #following: ReturnType<typeof setTimeout> | undefined;
 
@@ -209,19 +210,28 @@ export class Reading {
     if (isDone) await this.goOn(false);
   }
 
-  async release(): Promise<void> {
-    const detail = await this.#known();
-    if (detail && (await this.saved()) && (await askRelease(detail))) location.assign("/");
+  release(): Promise<void> {
+    return this.#giveUp(askRelease);
   }
 
-  async retake(): Promise<void> {
-    const detail = await this.#known();
-    if (detail && (await this.saved()) && (await askRetake(detail))) location.assign("/");
+  retake(): Promise<void> {
+    return this.#giveUp(askRetake);
   }
 
-  async reassign(): Promise<void> {
-    const detail = await this.#known();
-    if (detail && (await this.saved()) && (await askReassign(detail, this.person))) location.assign("/");
+  reassign(): Promise<void> {
+    return this.#giveUp((detail) => askReassign(detail, this.person));
+  }
+
+  /** Saved first, which may take a moment: who presses again meanwhile is asked once. */
+  async #giveUp(ask: (detail: Detail) => Promise<unknown>): Promise<void> {
+    if (this.#isGivingUp) return;
+    this.#isGivingUp = true;
+    try {
+      const detail = await this.#known();
+      if (detail && (await this.saved()) && (await ask(detail))) location.assign("/");
+    } finally {
+      this.#isGivingUp = false;
+    }
   }
 
   async takeOver(): Promise<void> {

@@ -13,6 +13,10 @@ export interface DraftText {
 const REST_MS = 1200;
 const LONGEST_MS = 4000;
 const AGAIN_MS = 5000;
+/** A saving without an answer is tried once more before anybody is told. */
+const SECOND_TRY_MS = 800;
+/** What says that the server was not there or had no time: the same may do a moment later. */
+const BUSY = [0, 502, 503, 504];
 
 export class Draft {
   state: SaveState = "clean";
@@ -25,6 +29,8 @@ export class Draft {
   onSaved: (report: Report) => void = () => undefined;
   #text: DraftText;
   #sent = "";
+  /** Went out and was not answered: whether the server has it is not known, so it goes out again before a later text. */
+  #unanswered: DraftText | null = null;
   #firstUnsavedAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #saving: Promise<boolean> | null = null;
@@ -40,7 +46,7 @@ export class Draft {
   }
 
   get isDirty(): boolean {
-    return JSON.stringify(this.#text) !== this.#sent;
+    return this.#unanswered !== null || JSON.stringify(this.#text) !== this.#sent;
   }
 
   change(text: DraftText): void {
@@ -59,6 +65,7 @@ export class Draft {
     this.version = report.version;
     this.#text = { template: report.template, sections: { ...report.sections } };
     this.#sent = JSON.stringify(this.#text);
+    this.#unanswered = null;
     this.savedAt = report.updated_at;
     this.#settle("clean");
   }
@@ -86,12 +93,13 @@ export class Draft {
   }
 
   async #put(): Promise<boolean> {
-    const sending = JSON.stringify(this.#text);
+    const sending = (this.#unanswered ??= this.#text);
     this.#setState("saving");
     try {
-      const report = await server.put<Report>(`/api/workitems/${this.workitemUid}/report`, { ...this.#text, version: this.version });
+      const report = await this.#send({ ...sending, version: this.version });
+      this.#unanswered = null;
       this.version = report.version;
-      this.#sent = sending;
+      this.#sent = JSON.stringify(sending);
       this.savedAt = report.updated_at;
       this.#settle("clean");
       this.onSaved(report);
@@ -102,7 +110,20 @@ export class Draft {
     return true;
   }
 
+  /** The server knows the same saving again, also where it was its answer that was lost. */
+  async #send(body: DraftText & { version: number }): Promise<Report> {
+    const path = `/api/workitems/${this.workitemUid}/report`;
+    try {
+      return await server.put<Report>(path, body);
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, SECOND_TRY_MS));
+    return server.put<Report>(path, body);
+  }
+
   async #failed(error: unknown): Promise<boolean> {
+    if (!isBusy(error)) this.#unanswered = null; // it was answered: not saved
     if (error instanceof ApiError && error.code === "stale_version") {
       this.error = error;
       this.#setState("refused");
@@ -132,4 +153,8 @@ export class Draft {
     this.state = state;
     this.onChange();
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof ApiError && BUSY.includes(error.status);
 }
