@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from pacs_bridge import elements
 from pacs_bridge.pynetdicom_hooks import RequestorEntity
 from pacs_bridge.records import Problem
-from pacs_bridge.retrieval import syntaxes_to_offer
+from pacs_bridge.retrieval import EXPLICIT, IMPLICIT, syntaxes_to_offer
 from pacs_bridge.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacs_bridge.transcode_pool import TranscodeFailed
 
@@ -268,6 +269,16 @@ def associate(
     if association.acceptor.primitive is not None:  # accepted, but none of the contexts
         return None, ("no_context", "")
     return None, ("timeout" if association._sent_abort else "aborted", "")
+
+
+def associate_to_report(
+    abstract_syntax: str, host: str, port: int, called_ae: str, calling_ae: str, timeouts: Timeouts
+) -> tuple[Association | None, tuple[str, str]]:
+    """For event reports of one class: we are its SCP, although we call (PS3.7 D.3.3.4)."""
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid, role.scu_role, role.scp_role = UID(abstract_syntax), False, True
+    contexts = [build_context(abstract_syntax, [EXPLICIT, IMPLICIT])]
+    return associate(host, port, called_ae, calling_ae, contexts, timeouts, negotiation=[role])
 
 
 def end(association: Association) -> str:

@@ -8,7 +8,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import build_context
 
 from pacs_bridge.commitment import (
@@ -23,7 +22,7 @@ from pacs_bridge.commitment import (
     write_result,
 )
 from pacs_bridge.retrieval import EXPLICIT, IMPLICIT
-from pacs_bridge.scu import DEFAULT_TIMEOUTS, EchoResult, Timeouts, associate, end
+from pacs_bridge.scu import DEFAULT_TIMEOUTS, EchoResult, Timeouts, associate, associate_to_report, end
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,7 @@ def tell_result(
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
 ) -> EchoResult:  # fmt: skip
     """N-EVENT-REPORT on an association of its own, we in the SCP role (PS3.4 J.3.3). Never raises for the peer."""
-    role = SCP_SCU_RoleSelectionNegotiation()
-    role.sop_class_uid, role.scu_role, role.scp_role = UID(SOP_CLASS), False, True
-    association, failure = associate(
-        host, port, called_ae, calling_ae, [build_context(SOP_CLASS, [EXPLICIT, IMPLICIT])], timeouts,
-        negotiation=[role],
-    )  # fmt: skip
+    association, failure = associate_to_report(SOP_CLASS, host, port, called_ae, calling_ae, timeouts)
     if association is None:
         return EchoResult(failure[0], detail=failure[1])
     try:

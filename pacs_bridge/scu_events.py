@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydicom.uid import UID
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
-from pynetdicom.presentation import build_context
 
 from pacs_bridge.find_identifier import Spell
 from pacs_bridge.performed_step import NOTIFICATION_SOP_CLASS
-from pacs_bridge.retrieval import EXPLICIT, IMPLICIT
-from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts, associate, end
+from pacs_bridge.scu import DEFAULT_TIMEOUTS, Timeouts, associate_to_report, end
 from pacs_bridge.ups import EVENT, PUSH, Attributes
 from pacs_bridge.ups_dataset import to_dataset
 
@@ -40,12 +37,7 @@ def tell_events(
     ``outcome``: accepted when all have; else how it ended. Any answer is an arrival: the peer has heard, and its
     refusal of one event says nothing of the next. Never raises for the peer.
     """
-    role = SCP_SCU_RoleSelectionNegotiation()
-    role.sop_class_uid, role.scu_role, role.scp_role = UID(abstract_syntax), False, True
-    association, failure = associate(
-        host, port, called_ae, calling_ae, [build_context(abstract_syntax, [EXPLICIT, IMPLICIT])], timeouts,
-        negotiation=[role],
-    )  # fmt: skip
+    association, failure = associate_to_report(abstract_syntax, host, port, called_ae, calling_ae, timeouts)
     if association is None:
         return [], failure[0]
     told: list[int] = []
