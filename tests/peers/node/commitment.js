@@ -1,26 +1,16 @@
 // Storage commitment by dcmjs-dimse, driven by tests/peers/dcmjs.py. One JSON line for each thing that happens.
 //   node commitment.js ask  {port, from, to, transaction, references: [[class, instance]], lingerMs}
 //   node commitment.js hear {port, title, status, answerPort, from, to, failed: [instance]}
-const { Client, Dataset, Scp, Server, requests, responses, constants } = require('dcmjs-dimse');
+const { Client, Dataset, requests, responses, constants } = require('dcmjs-dimse');
+const { Taker, listen, mode, options, respond, say, send } = require('./script.js');
 
 const CLASS = constants.SopClass.StorageCommitmentPushModel;
 const INSTANCE = '1.2.840.10008.1.20.1.1';
-const [, , mode, given] = process.argv;
-const options = JSON.parse(given);
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-
-dcmjsLogOff();
-
-function dcmjsLogOff() {
-  require('dcmjs-dimse').log.setLevel('silent');
-}
 
 function heard(request, callback, status) {
   const elements = request.getDataset().getElements();
   say({ event: request.getEventTypeId(), transaction: elements.TransactionUID, information: elements });
-  const response = responses.NEventReportResponse.fromRequest(request);
-  response.setStatus(status);
-  callback(response);
+  respond(responses.NEventReportResponse, request, callback, status);
 }
 
 function ask() {
@@ -35,8 +25,7 @@ function ask() {
   const client = new Client();
   client.addRequest(request);
   client.on('nEventReportRequest', (event, callback) => heard(event, callback, 0));
-  for (const name of ['associationRejected', 'networkError', 'closed']) client.on(name, () => say({ [name]: true }));
-  client.send('127.0.0.1', options.port, options.from, options.to, { associationLingerTimeout: options.lingerMs });
+  send(client, { associationLingerTimeout: options.lingerMs });
 }
 
 function answer(elements) {
@@ -54,15 +43,8 @@ function answer(elements) {
   client.send('127.0.0.1', options.answerPort, options.from, options.to);
 }
 
-class Peer extends Scp {
-  associationRequested(association) {
-    for (const { context } of association.getPresentationContexts()) {
-      const wanted = context.getAbstractSyntaxUid() === CLASS;
-      if (wanted) context.setResult(constants.PresentationContextResult.Accept, '1.2.840.10008.1.2');
-      else context.setResult(constants.PresentationContextResult.RejectAbstractSyntaxNotSupported);
-    }
-    this.sendAssociationAccept();
-  }
+class Peer extends Taker {
+  static sopClass = CLASS;
 
   nEventReportRequest(request, callback) {
     heard(request, callback, options.status || 0);
@@ -71,20 +53,13 @@ class Peer extends Scp {
   nActionRequest(request, callback) {
     const elements = request.getDataset().getElements();
     say({ asked: elements.TransactionUID, number: [elements.ReferencedSOPSequence].flat().length });
-    const response = responses.NActionResponse.fromRequest(request);
-    response.setStatus(options.status || 0);
-    callback(response);
+    respond(responses.NActionResponse, request, callback, options.status || 0);
     if (options.answerPort) setTimeout(() => answer(elements), 200);
-  }
-
-  associationReleaseRequested() {
-    this.sendAssociationReleaseResponse();
   }
 }
 
 if (mode === 'ask') {
   ask();
 } else {
-  new Server(Peer).listen(options.port);
-  setTimeout(() => say({ listening: true }), 100);
+  listen(Peer);
 }

@@ -1,16 +1,12 @@
 // Modality Performed Procedure Step by dcmjs-dimse, driven by tests/peers/dcmjs.py. One JSON line for each answer.
 //   node mpps.js run {port, from, to, messages: [{kind: create | set | get, uid, dataset, attributes}]}
 //   node mpps.js hear {port}   N-EVENT-REPORTs of the notification class
-const { Client, Dataset, Scp, Server, requests, responses, constants } = require('dcmjs-dimse');
+const { Client, Dataset, requests, responses, constants } = require('dcmjs-dimse');
+const { Taker, listen, mode, options, respond, say, send } = require('./script.js');
 
 const CLASS = constants.SopClass.ModalityPerformedProcedureStep;
 const RETRIEVE = '1.2.840.10008.3.1.2.3.4';
 const NOTIFICATION = '1.2.840.10008.3.1.2.3.5';
-const [, , mode, given] = process.argv;
-const options = JSON.parse(given);
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-
-require('dcmjs-dimse').log.setLevel('silent');
 
 function made({ kind, uid, dataset, attributes }) {
   if (kind === 'get') return new requests.NGetRequest(RETRIEVE, uid, attributes || []);
@@ -34,38 +30,23 @@ function run() {
     });
     client.addRequest(request);
   }
-  for (const name of ['associationRejected', 'networkError', 'closed']) client.on(name, (error) => say({ [name]: String(error || true) }));
-  client.send('127.0.0.1', options.port, options.from, options.to);
+  send(client);
 }
 
-class Peer extends Scp {
-  associationRequested(association) {
-    for (const { context } of association.getPresentationContexts()) {
-      const wanted = context.getAbstractSyntaxUid() === NOTIFICATION;
-      if (wanted) context.setResult(constants.PresentationContextResult.Accept, '1.2.840.10008.1.2');
-      else context.setResult(constants.PresentationContextResult.RejectAbstractSyntaxNotSupported);
-    }
-    this.sendAssociationAccept();
-  }
+class Peer extends Taker {
+  static sopClass = NOTIFICATION;
 
   nEventReportRequest(request, callback) {
     say({
       event: request.getEventTypeId(), uid: request.getAffectedSopInstanceUid(),
       sopClass: request.getAffectedSopClassUid(), hasInformation: request.hasDataset(),
     });
-    const response = responses.NEventReportResponse.fromRequest(request);
-    response.setStatus(0);
-    callback(response);
-  }
-
-  associationReleaseRequested() {
-    this.sendAssociationReleaseResponse();
+    respond(responses.NEventReportResponse, request, callback, 0);
   }
 }
 
 if (mode === 'run') {
   run();
 } else {
-  new Server(Peer).listen(options.port);
-  setTimeout(() => say({ listening: true }), 100);
+  listen(Peer);
 }

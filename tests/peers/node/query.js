@@ -1,13 +1,9 @@
 // A C-FIND or C-GET by dcmjs-dimse, cancelled on its way; driven by tests/peers/dcmjs.py. One JSON line for each response.
 //   node query.js run {port, from, to, kind: find | get, keys, cancel_after}
 const { Client, requests, responses, constants } = require('dcmjs-dimse');
+const { options, respond, say, send } = require('./script.js');
 
-const [, , , given] = process.argv;
-const options = JSON.parse(given);
-const say = (line) => process.stdout.write(`${JSON.stringify({ ...line, at_ms: Math.round(performance.now()) })}\n`);
-
-require('dcmjs-dimse').log.setLevel('silent');
-
+const at = (line) => say({ ...line, at_ms: Math.round(performance.now()) });
 const client = new Client();
 const request = options.kind === 'get'
   ? requests.CGetRequest.createStudyGetRequest(options.keys.StudyInstanceUID)
@@ -16,20 +12,17 @@ let pending = 0;
 let stored = 0;
 request.on('response', (response) => {
   const counts = options.kind === 'get' ? { completed: response.getCompleted(), remaining: response.getRemaining() } : {};
-  say({ status: response.getStatus(), ...counts });
+  at({ status: response.getStatus(), ...counts });
   pending += 1;
   if (pending === options.cancel_after) {
     client.cancel(request);
-    say({ cancelled: true });
+    at({ cancelled: true });
   }
 });
 client.on('cStoreRequest', (object, callback) => {
-  const response = responses.CStoreResponse.fromRequest(object);
-  response.setStatus(constants.Status.Success);
-  callback(response);
+  respond(responses.CStoreResponse, object, callback, constants.Status.Success);
   stored += 1;
   say({ stored });
 });
 client.addRequest(request);
-for (const name of ['associationRejected', 'networkError', 'closed']) client.on(name, (error) => say({ [name]: String(error || true) }));
-client.send('127.0.0.1', options.port, options.from, options.to);
+send(client);

@@ -2,15 +2,11 @@
 //   node ups.js ask  {port, from, to, requests: [{op, uid, action, context, attributes}]}   in order, one association
 //   node ups.js hear {port, status, refuse}                                                  N-EVENT-REPORTs
 //     refuse: what the first associations meet, in order: association, context, abort
-const { Client, Dataset, Scp, Server, requests, responses, constants } = require('dcmjs-dimse');
+const { Client, Dataset, requests, responses, constants } = require('dcmjs-dimse');
+const { Taker, listen, mode, options, respond, say, send } = require('./script.js');
 
 const PUSH = '1.2.840.10008.5.1.4.34.6.1';
 const EVENT = '1.2.840.10008.5.1.4.34.6.4';
-const [, , mode, given] = process.argv;
-const options = JSON.parse(given);
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-
-require('dcmjs-dimse').log.setLevel('silent');
 
 function made({ op, uid, action, context, attributes }) {
   switch (op) {
@@ -36,13 +32,18 @@ function ask() {
     });
     client.addRequest(request);
   }
-  for (const name of ['associationRejected', 'networkError', 'closed']) client.on(name, () => say({ [name]: true }));
-  client.send('127.0.0.1', options.port, options.from, options.to);
+  send(client);
 }
 
 const refuse = [...(options.refuse || [])];
 
-class Peer extends Scp {
+class Peer extends Taker {
+  static sopClass = EVENT;
+
+  takes(uid) {
+    return this.way !== 'context' && super.takes(uid);
+  }
+
   associationRequested(association) {
     this.way = refuse.shift();
     if (this.way) say({ refused: this.way });
@@ -51,12 +52,7 @@ class Peer extends Scp {
       this.sendAssociationReject(RejectResult.Permanent, RejectSource.ServiceUser, RejectReason.CalledAeNotRecognized);
       return;
     }
-    for (const { context } of association.getPresentationContexts()) {
-      const wanted = this.way !== 'context' && context.getAbstractSyntaxUid() === EVENT;
-      if (wanted) context.setResult(constants.PresentationContextResult.Accept, '1.2.840.10008.1.2');
-      else context.setResult(constants.PresentationContextResult.RejectAbstractSyntaxNotSupported);
-    }
-    this.sendAssociationAccept();
+    super.associationRequested(association);
   }
 
   nEventReportRequest(request, callback) {
@@ -68,19 +64,12 @@ class Peer extends Scp {
       event: request.getEventTypeId(), uid: request.getAffectedSopInstanceUid(),
       sopClass: request.getAffectedSopClassUid(), information: request.getDataset().getElements(),
     });
-    const response = responses.NEventReportResponse.fromRequest(request);
-    response.setStatus(options.status || 0);
-    callback(response);
-  }
-
-  associationReleaseRequested() {
-    this.sendAssociationReleaseResponse();
+    respond(responses.NEventReportResponse, request, callback, options.status || 0);
   }
 }
 
 if (mode === 'ask') {
   ask();
 } else {
-  new Server(Peer).listen(options.port);
-  setTimeout(() => say({ listening: true }), 100);
+  listen(Peer);
 }
