@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from pacs_bridge.ports import ArchiveFailure
 from viewer.derive_pool import DerivePool
 from worklist import derive_store
 from worklist.base import audit, outbox
@@ -93,8 +95,14 @@ class Deriving:
     def _make(self, instances: Sequence[Instance]) -> list[tuple[Instance, Made]]:
         """As far as the time of a share goes; an exception is what kept us from making it."""
         blobs = self._roof.blobs
-        wanted = [(blobs.path(one.blob_key), blobs.derived_dir(one.blob_key)) for one in instances]
-        return list(zip(instances, self._pool.derive_all(wanted, SHARE_S), strict=False))
+        away: list[tuple[Instance, Made]] = []
+        here: dict[Instance, tuple[Path, Path]] = {}
+        for one in instances:
+            try:
+                here[one] = blobs.path(one.blob_key), blobs.derived_dir(one.blob_key)
+            except ArchiveFailure as failure:  # a lost file that the archive does not give back either
+                away.append((one, failure))
+        return away + list(zip(here, self._pool.derive_all(list(here.values()), SHARE_S), strict=False))
 
     def _leave_alone(self, session: Session, instance: Instance, error: Exception, now: datetime) -> None:
         """A file that cannot be read, a full disk: tried again by a job of its own, that may end as a dead letter."""

@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import pytest
 from pydicom.uid import generate_uid
 from sqlalchemy import event, select, update
 
-from pacs_bridge.cached_blobs import local_path
-from pacs_bridge.ports import SUCCESS, ReceivedObject
+from pacs_bridge.cached_blobs import CachedBlobs, local_path
+from pacs_bridge.ports import SUCCESS, ArchiveFailure, ReceivedObject
 from tests.conftest import Clock
 from tests.peers.instances import write_instance
 from tests.peers.township import received_object
@@ -277,6 +277,28 @@ def test_a_lost_file_holds_up_nobody_and_is_tried_again_by_itself(place: Place) 
     assert (place.states(), place.open_jobs(), place.n_told()) == (["ready"] * 5, [], 1)
 
 
+def test_a_file_that_no_archive_gives_back_holds_up_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    received = place.files(3)
+    place.receive(received)
+    away = local_path(place.roof.blobs, received[0].blob_key)
+    kept = shutil.move(away, place.sent / "kept")
+
+    def fetch(key: str) -> None:
+        raise ArchiveFailure("archive_unreachable")
+
+    root = place.roof.blobs.root
+    monkeypatch.setattr(place.deriving, "_roof", replace(place.roof, blobs=CachedBlobs(root, fetch, place.clock)))
+    place.worker.run_due()
+    assert place.states() == ["pending", "ready", "ready"]
+    place.clock.forward(11)
+    place.worker.run_due()
+    assert [one.last_error for one in place.open_jobs()] == ["archive_unreachable"]
+    shutil.move(kept, away)
+    place.clock.forward(40)
+    place.worker.run_due()
+    assert (place.states(), place.open_jobs()) == (["ready"] * 3, [])
+
+
 def test_jobs_of_one_instance_from_before_are_done(place: Place) -> None:
     """What 0.1 promised has a job per instance, and none for the series."""
     place.receive(place.files(3))
@@ -290,7 +312,9 @@ def test_jobs_of_one_instance_from_before_are_done(place: Place) -> None:
     assert (place.states(), place.open_jobs(), place.n_told()) == (["ready"] * 3, [], 1)
 
 
-def test_bytes_that_were_replaced_meanwhile_are_made_by_their_own_job(place: Place) -> None:
+def test_bytes_that_were_replaced_meanwhile_are_made_by_their_own_job(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = place.files(1)[0], place.files(1)[0]
     place.receive([old])
     job = place.claimed()
@@ -305,11 +329,9 @@ def test_bytes_that_were_replaced_meanwhile_are_made_by_their_own_job(place: Pla
             derive_store.promise_instance(session, one.id, place.clock())
         return made
 
-    place.deriving._pool.derive_all = repaired_meanwhile  # type: ignore[method-assign]
-    try:
-        assert place.deriving.derive(job)
-    finally:
-        place.deriving._pool.derive_all = really  # type: ignore[method-assign]
+    monkeypatch.setattr(place.deriving._pool, "derive_all", repaired_meanwhile)
+    assert place.deriving.derive(job)
+    monkeypatch.undo()
     assert (place.states(), place.n_told(), len(place.open_jobs())) == (["pending"], 0, 1)
     place.worker.run_due()
     assert (place.states(), place.open_jobs(), place.n_told()) == (["ready"], [], 1)

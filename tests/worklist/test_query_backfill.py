@@ -1,6 +1,5 @@
 """Rows as they were before queries had columns are filled from their files, also by a worker that is killed."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy import select, update
 
 from tests.peers.instances import write_instance
 from tests.peers.listening import receive_all
-from tests.peers.township import Township, township
+from tests.peers.township import Township
 from worklist import query_backfill
 from worklist.base import outbox
 from worklist.base.db import Database
@@ -27,12 +26,6 @@ NEW = {
              "requested_procedure_id": "", "scheduled_step_id": ""},
     Instance: {"rows": None, "columns": None, "bits_allocated": None, "number_of_frames": None},
 }  # fmt: skip
-
-
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    with township(database, tmp_path / "county", clock) as made:
-        yield made
 
 
 def run_migration(db: Database) -> None:
@@ -107,6 +100,29 @@ def test_older_rows_are_filled_from_their_files(
     with county.roof.db.read() as session:
         job = session.scalars(select(OutboxJob).where(OutboxJob.kind == KIND)).one()
     assert (job.finished_at is not None, job.payload) == (True, {"after": 4})
+
+
+def test_a_file_that_nobody_foresaw_keeps_no_other_from_its_columns(
+    county: Township, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sent").mkdir()
+    receive_all(county, [write_instance(tmp_path / "sent", side=8, StudyInstanceUID=f"1.2.{n}", StudyDate="20250101")
+                         for n in (1, 2)])  # fmt: skip
+    with county.roof.db.write() as session:
+        for table, values in NEW.items():
+            session.execute(update(table).values(**values))
+        first = session.scalars(select(Instance).order_by(Instance.id).limit(1)).one()
+        outbox.promise(session, KIND, KIND, {"after": 0}, now=county.clock())
+    read, odd = query_backfill.extract, county.roof.blobs.path(first.blob_key)
+
+    def extract(path: Path, **options: Any) -> Any:
+        if path == odd:
+            raise AttributeError
+        return read(path, **options)
+
+    monkeypatch.setattr(query_backfill, "extract", extract)
+    work(county)
+    assert [row[0] for row in columns(county)["study"]] == ["", "20250101"]
 
 
 def test_nothing_is_promised_where_nothing_is_older(county: Township) -> None:
