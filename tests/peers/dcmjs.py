@@ -43,6 +43,13 @@ class Script:
                     return self.said[-1]
         raise AssertionError(f"no {key} within {within_s} s: {self.said}")
 
+    def several(self, key: str, number: int, within_s: float = 15) -> list[dict[str, Any]]:
+        """Every line with ``key``, once there are so many."""
+        deadline_s = time.monotonic() + within_s
+        while len(found := self.all(key)) < number:
+            self.wait(key, deadline_s - time.monotonic())
+        return found
+
     def all(self, key: str) -> list[dict[str, Any]]:
         """Every line with ``key`` up to now."""
         with contextlib.suppress(queue.Empty):

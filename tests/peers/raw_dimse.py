@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
 from tests.peers.fuzzing import pdu
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -43,8 +45,6 @@ def text(value: str, pad: bytes = b" ") -> bytes:
 
 def data_set(**values: str) -> bytes:
     """A data set of texts by keyword."""
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
-
     tags = {tag_for_keyword(keyword) or 0: text(value, b"\0" if dictionary_VR(keyword) == "UI" else b" ")
             for keyword, value in values.items()}  # fmt: skip
     return b"".join(element(tag, tags[tag]) for tag in sorted(tags))
@@ -143,8 +143,7 @@ class RawPeer:
 
 def request(context: int, kind: int, message_id: int, sop_class: str, data: bytes | None = None, **more: bytes) -> bytes:
     """A request as PDUs; ``more``: further elements, by their names here in lower case."""
-    is_named = kind in (N_ACTION,)
-    values = {REQUESTED_CLASS if is_named else SOP_CLASS: text(sop_class, b"\0"), MESSAGE_ID: struct.pack("<H", message_id)}
+    values = {REQUESTED_CLASS if kind == N_ACTION else SOP_CLASS: text(sop_class, b"\0"), MESSAGE_ID: struct.pack("<H", message_id)}
     if kind < 0x30:
         values[PRIORITY] = struct.pack("<H", 0)
     return _message(context, kind, values | {globals()[name.upper()]: value for name, value in more.items()}, data)

@@ -19,11 +19,12 @@ from pacs_bridge.compare import same_content
 from pacs_bridge.extract import extract
 from pacs_bridge.ports import ReceivedObject
 from pacs_bridge.records import Problem
-from reports import pdf, sign, store
+from reports import pdf, service, sign, store
 from reports.certificate import open_authority
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
-from worklist import receive_service, settle_service
+from reports.tables import Report
+from worklist import receive_service, settle_service, workitem_service
 from worklist.access import Actor
 from worklist.account_tables import Account
 from worklist.base.config import Settings
@@ -91,6 +92,29 @@ class Township:
         study_id = filed[0].study_id
         assert study_id is not None, filed[0]
         return self.row(Study, study_id), self.open_workitem(study_id)
+
+    def signed_study(self, folder: Path, preliminary_reason: str | None = None) -> tuple[Study, Workitem, Report]:
+        """A demo examination, its workitem, and what radiologist has signed."""
+        study, item = self.study(folder)
+        radiologist = self.actor("radiologist")
+        sections = {"findings": "双肺清晰", "impression": "未见异常"}
+        with self.roof.db.write() as session:
+            workitem_service.claim(session, radiologist, item.workitem_uid, self.clock())
+            saved = service.save_draft(session, radiologist, item.workitem_uid, "dr-chest", sections, 0, self.clock())
+        report = self.desk.submit(
+            radiologist, item.workitem_uid, PIN, saved.version, preliminary_reason=preliminary_reason
+        )
+        return study, item, report
+
+    def repeat_study(self, number: int) -> None:
+        """So many rows like that of the only study, of other UIDs and days, without images: for what takes long to say."""
+        table: Any = Study.__table__
+        with self.roof.db.write() as session:
+            row = dict(session.execute(select(table)).mappings().one())
+            del row["id"]
+            session.execute(table.insert(), [
+                {**row, "study_instance_uid": f"1.2.3.{one}", "study_date": f"2026{one % 9:04}"} for one in range(number)
+            ])  # fmt: skip
 
     def open_workitem(self, study_id: int) -> Workitem:
         with self.roof.db.read() as session:

@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import io
 import shutil
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -20,6 +21,7 @@ from reports.pdf import render, stamp
 from reports.pin import decrypt_key
 from reports.sign import Signing, Tsa, prepare, sign
 from reports.signing_pool import SigningRequest
+from tests.peers.dcmtk import require
 
 ZONE = ZoneInfo("Asia/Shanghai")
 PIN, REVIEWER_PIN = "Doctor-Pin-7391", "Reviewer-Pin-2846"
@@ -28,6 +30,11 @@ FINDINGS = (
     "体温 38.5 ℃，SpO2 ≥ 95 %。余肺野清晰。"
 )
 IMPRESSION = "1. 左肺上叶实性分叶状结节，周围型肺癌可能性大。\n2. 纵隔、肺门未见明确肿大淋巴结。"
+
+
+def run(*command: str) -> str:
+    """What a tool says of a file; it must succeed."""
+    return subprocess.run([require(command[0]), *command[1:]], check=True, capture_output=True, text=True).stdout
 
 
 def jpeg(width: int, height: int, mode: str = "L") -> bytes:

@@ -16,22 +16,13 @@ from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow, listening
 from tests.peers.orthanc import running_orthanc
 from tests.peers.product import until
-from tests.peers.township import PASSWORD, PIN, Township
-from tests.reports.test_loop import claim, draft
+from tests.peers.township import PASSWORD, Township
 from tests.worklist.roofs import Caller, make_pages
 from worklist import commitment_service
 from worklist.base.outbox import OutboxJob
 from worklist.tables import Site, Study
 from worklist.web_commitments import commitments
 from worklist.work import make_worker
-
-
-def signed(county: Township, folder: Path) -> Study:
-    study, item = county.study(folder)
-    claim(county, "radiologist", item.workitem_uid)
-    saved = draft(county, "radiologist", item.workitem_uid)
-    county.desk.submit(county.actor("radiologist"), item.workitem_uid, PIN, saved.version)
-    return study
 
 
 def returns_to(county: Township, study: Study, ae_title: str, port: int) -> None:
@@ -41,7 +32,7 @@ def returns_to(county: Township, study: Study, ae_title: str, port: int) -> None
 
 
 def test_orthanc_confirms_that_it_keeps_the_report(county: Township, tmp_path: Path, clock: Clock) -> None:
-    study = signed(county, tmp_path)
+    study, _, _ = county.signed_study(tmp_path)
     worker = make_worker(county.roof, None)  # type: ignore[arg-type]
     call = Caller(make_pages(county.roof, [deliveries, commitments]), "admin", PASSWORD)
 

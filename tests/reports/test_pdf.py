@@ -2,7 +2,6 @@
 
 import random
 import re
-import subprocess
 import time
 from datetime import date
 from pathlib import Path
@@ -17,14 +16,9 @@ from ecg.layout import sheet
 from reports.paper import KeyImage, Section
 from reports.pdf import PdfError, age_text, render
 from tests.peers.data import shared_data
-from tests.peers.dcmtk import require
-from tests.reports.paper import FINDINGS, IMPRESSION, document, jpeg, key_images
+from tests.reports.paper import FINDINGS, IMPRESSION, document, jpeg, key_images, run
 
 LONG = (FINDINGS * 400)[:20_000]
-
-
-def run(*command: str) -> str:
-    return subprocess.run([require(command[0]), *command[1:]], check=True, capture_output=True, text=True).stdout
 
 
 def text_of(pdf: bytes, folder: Path) -> str:

@@ -26,15 +26,12 @@ from tests.reports.paper import (
     clinic,
     document,
     prepared,
+    run,
     sign_as_author,
     sign_as_reviewer,
     signed_once,
     signed_twice,
 )
-
-
-def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")

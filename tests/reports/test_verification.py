@@ -8,11 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from reports import service
-from reports.tables import Report
 from reports.verification import VerifyDesk, is_intact
-from tests.peers.township import PIN, Township
-from worklist import workitem_service
+from tests.peers.township import Township
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -22,24 +19,12 @@ def desk(county: Township) -> VerifyDesk:
     return VerifyDesk(county.roof.db, partial(is_intact, county.roof.blobs.path, county.roof.keys_dir / "ca.crt"))
 
 
-def signed(county: Township, folder: Path, preliminary_reason: str | None = None) -> Report:
-    _, item = county.study(folder)
-    radiologist = county.actor("radiologist")
-    with county.roof.db.write() as session:
-        workitem_service.claim(session, radiologist, item.workitem_uid, county.clock())
-        sections = {"findings": "双肺清晰", "impression": "未见异常"}
-        saved = service.save_draft(session, radiologist, item.workitem_uid, "dr-chest", sections, 0, county.clock())
-    return county.desk.submit(
-        radiologist, item.workitem_uid, PIN, saved.version, preliminary_reason=preliminary_reason
-    )
-
-
 def look_up(desk: VerifyDesk, county: Township, code: str, source: str = "10.0.0.1") -> tuple[str, Any]:
     return desk.look_up(code, source, county.clock(), ZONE, "zh")
 
 
 def test_a_valid_report_shows_a_masked_name_and_its_signer(county: Township, desk: VerifyDesk, tmp_path: Path) -> None:
-    report = signed(county, tmp_path)
+    _, _, report = county.signed_study(tmp_path)
     code = report.verify_code or ""
     printed = "-".join(code[at : at + 4] for at in range(0, len(code), 4)).lower()
     outcome, shown = look_up(desk, county, printed)
@@ -49,7 +34,7 @@ def test_a_valid_report_shows_a_masked_name_and_its_signer(county: Township, des
 
 
 def test_an_altered_document_is_said_to_be_invalid(county: Township, desk: VerifyDesk, tmp_path: Path) -> None:
-    report = signed(county, tmp_path)
+    _, _, report = county.signed_study(tmp_path)
     path = county.roof.blobs.path(report.pdf_key or "")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

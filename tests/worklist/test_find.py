@@ -320,14 +320,7 @@ def test_a_key_that_is_not_compared_is_said(county: Township, listener: Listener
 def test_a_cancel_is_heard(county: Township, listener: Listener, tmp_path: Path) -> None:
     (tmp_path / "sent").mkdir()
     receive_all(county, [write_instance(tmp_path / "sent", side=8, PatientID="C0")])
-    with county.roof.db.write() as session:
-        table: Any = Study.__table__
-        row = dict(session.execute(select(table)).mappings().one())
-        del row["id"]
-        session.execute(table.insert(), [
-            {**row, "study_instance_uid": f"1.2.3.{number}", "study_date": f"2026{number % 9:04}"}
-            for number in range(3000)
-        ])  # fmt: skip
+    county.repeat_study(3000)
     began = time.monotonic()
     result, answers = find(listener.port, tmp_path / "out", "STUDY", options=("--cancel", "5"))
     assert statuses(result)[-1] == "fe00"

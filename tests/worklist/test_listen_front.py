@@ -80,7 +80,7 @@ def is_closed(sock: socket.socket) -> bool:
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def running_front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("front")
     (folder / "trail").touch()
     command = [sys.executable, "-m", "tests.worklist.counted_front", str(folder), str(N_PROCESSES)]
@@ -92,11 +92,11 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 
 @pytest.fixture
-def front(process: Front) -> Iterator[Front]:
+def front(running_front: Front) -> Iterator[Front]:
     """The same processes for all tests; every test has sources of its own and leaves no connection behind."""
-    process.stack = ExitStack()
-    with process.stack:
-        yield process
+    running_front.stack = ExitStack()
+    with running_front.stack:
+        yield running_front
 
 
 def test_a_source_has_its_share_of_all_processes(front: Front) -> None:
@@ -141,15 +141,13 @@ def test_who_says_nothing_makes_room_in_whichever_process_it_is(front: Front) ->
     assert front.is_refused("127.0.4.1")
 
 
-@pytest.mark.parametrize("fail", [
-    lambda front, source: front.associate(source, "STRANGER")[0].close(),
-    lambda front, source: front.connect(source).close(),
+@pytest.mark.parametrize(("source", "fail"), [
+    ("127.0.5.2", lambda front, source: front.associate(source, "STRANGER")[0].close()),
+    ("127.0.5.3", lambda front, source: front.connect(source).close()),
 ], ids=["refused", "gone"])  # fmt: skip
 def test_a_source_that_keeps_failing_is_throttled_and_named_once(
-    front: Front, fail: Callable[[Front, str], object], request: pytest.FixtureRequest
+    front: Front, source: str, fail: Callable[[Front, str], object]
 ) -> None:
-    source = f"127.0.5.{len(request.node.name)}"
-
     def is_throttled() -> bool:
         fail(front, source)
         with front.connect(source) as sock, suppress(TimeoutError):

@@ -1,5 +1,7 @@
 """SQLite keeps no frequencies: it must be told which index a query goes by, and must have heard it."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,17 +9,17 @@ from sqlalchemy import event, select, text
 
 from pacs_bridge import qido
 from worklist import query_store
-from worklist.base import migrate
 from worklist.base.db import Database
 from worklist.query_store import Sight
 from worklist.tables import Patient, Study
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'index.sqlite3'}"
-    migrate.migrate(url)
-    return Database(url)
+def empty(migrated_sqlite: Path) -> Iterator[Database]:
+    """The migrated one itself: nothing is written here."""
+    database = Database(f"sqlite:///{migrated_sqlite}")
+    yield database
+    database.dispose()
 
 
 def plans(db: Database, keys: dict[str, str], sight: Sight) -> str:

@@ -4,10 +4,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from pacs_bridge.listener import Listener
 from tests.conftest import Clock
@@ -36,7 +34,6 @@ from tests.peers.raw_dimse import (
 )
 from tests.peers.township import Township, township
 from worklist.base.db import Database
-from worklist.tables import Study
 
 ECHO, CT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
@@ -58,14 +55,7 @@ def county(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         allow(made, "QS_CT", port=1)
         series = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": STUDY + ".1", "side": 16}
         receive_all(made, [write_instance(folder, **series) for _ in range(N_OBJECTS)])
-        with made.roof.db.write() as session:
-            table: Any = Study.__table__
-            row = dict(session.execute(select(table)).mappings().one())
-            del row["id"]
-            session.execute(table.insert(), [
-                {**row, "study_instance_uid": f"1.2.3.{one}", "study_date": f"2026{one % 9:04}"}
-                for one in range(N_STUDIES)
-            ])  # fmt: skip
+        made.repeat_study(N_STUDIES)
         yield made
     database.dispose()
 

@@ -135,7 +135,7 @@ def test_a_study_rejected_whole_is_in_no_list(county: Township, sent: Sent) -> N
         county.receive(path, "QS_CT")
     county.receive(sent.note(county, "113038", 0, 1, 2), "QS_CT")
     assert seen(county, sent) == (set(), set(), 0, 0)
-    assert [why(county, "tech", sent)] == [[("113038", 3, "QS_CT")]]  # its own site is told where it is
+    assert why(county, "tech", sent) == [("113038", 3, "QS_CT")]  # its own site is told where it is
     assert [why(county, "tech2", sent), why(county, "radiologist", sent)] == [None, None]
 
 

@@ -8,11 +8,10 @@ import pydicom
 import pytest
 from sqlalchemy import func, select, true
 
-from reports import service
 from reports import store as report_store
 from tests.peers.instances import corrected, write_instance
-from tests.peers.township import PIN, Township
-from worklist import rejection_service, rejection_store, repair_service, repair_store, store, workitem_service
+from tests.peers.township import Township
+from worklist import rejection_service, rejection_store, repair_service, repair_store, store
 from worklist.access import Refused
 from worklist.base.audit import AuditEvent, WorkflowEvent
 from worklist.order_service import OrderRequest, create_order
@@ -161,19 +160,8 @@ def reject(county: Township, uid: str, code: str, reason: str, named: list[str] 
     )  # fmt: skip
 
 
-def signed_study(county: Township, tmp_path: Path) -> tuple[Study, Any]:
-    """A study and its signed report."""
-    study, item = county.study(tmp_path)
-    radiologist = county.actor("radiologist")
-    with county.roof.db.write() as session:
-        workitem_service.claim(session, radiologist, item.workitem_uid, county.clock())
-        sections = {"findings": "双肺清晰", "impression": "未见异常"}
-        saved = service.save_draft(session, radiologist, item.workitem_uid, "dr-chest", sections, 0, county.clock())
-    return study, county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
-
-
 def test_who_signed_hears_that_a_person_took_the_images_away(county: Township, tmp_path: Path) -> None:
-    study, _ = signed_study(county, tmp_path)
+    study, _, _ = county.signed_study(tmp_path)
     uid = study.study_instance_uid
     reject(county, uid, "113037", "拍错病人", None)
     with county.roof.db.read() as session:
@@ -184,7 +172,7 @@ def test_who_signed_hears_that_a_person_took_the_images_away(county: Township, t
 
 
 def test_a_signed_report_is_left_alone_and_its_signer_told(county: Township, tmp_path: Path, folder: Path) -> None:
-    study, report = signed_study(county, tmp_path)
+    study, _, report = county.signed_study(tmp_path)
     radiologist = county.actor("radiologist")
     other, _ = arrive(county, folder, "王芳", "2", "QS_DR")
     county.clock.forward(60)

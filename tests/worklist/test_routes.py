@@ -7,10 +7,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from reports import service
-from tests.peers.township import PIN, Township
+from tests.peers.township import Township
 from tests.worklist.route_walk import Walker, call, undeclared, walk
-from worklist import workitem_service
 from worklist.access import ROLES
 from worklist.account_service import create_account
 from worklist.account_tables import Account
@@ -162,13 +160,7 @@ def test_every_door_holds_for_every_role_at_every_site(county: Township, app: Fl
 
 
 def test_a_study_is_seen_by_its_site_and_its_readers_and_by_nobody_else(county: Township, app: Flask, tmp_path: Path) -> None:
-    study, item = county.study(tmp_path)
-    radiologist = county.actor("radiologist")
-    with county.roof.db.write() as session:
-        workitem_service.claim(session, radiologist, item.workitem_uid, county.clock())
-        sections = {"findings": "双肺清晰", "impression": "未见异常"}
-        saved = service.save_draft(session, radiologist, item.workitem_uid, "dr-chest", sections, 0, county.clock())
-    report = county.desk.submit(radiologist, item.workitem_uid, PIN, saved.version)
+    study, item, report = county.signed_study(tmp_path)
     with county.roof.db.read() as session:
         instance: Instance = instances_of_study(session, study.id)[0]
         series = session.get_one(Series, instance.series_id).series_instance_uid

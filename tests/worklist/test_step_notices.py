@@ -45,8 +45,7 @@ def test_every_change_of_a_step_is_told_to_those_who_asked(
     with script("mpps.js", "hear", port=port) as peer:
         peer.wait("listening")
         worker.run_due()
-        peer.wait("event")
-        heard = peer.all("event")
+        heard = peer.several("event", 5)
     assert [(line["uid"], line["event"]) for line in heard] == [
         (first, 1), (first, 4), (first, 2), (second, 1), (second, 3),
     ]  # fmt: skip

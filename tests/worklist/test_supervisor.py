@@ -171,7 +171,7 @@ def test_the_last_role_starts_when_the_others_are_ready(tmp_path: Path) -> None:
              "time.sleep(float(sys.argv[2]));open(sys.argv[1],'a').write(sys.argv[4]+'\\n');tell_ready();time.sleep(60)"  # fmt: skip
 
     def plan(name: str, seconds: str, *, is_last: bool = False) -> Role:
-        command = (sys.executable, "-c", script, str(order), seconds, str(Path(__file__).parents[2]), name)
+        command = (sys.executable, "-c", script, str(order), seconds, str(ROOT), name)
         return Role(name, command, name, is_last=is_last)
 
     def stop_when_all_are_ready(line: str) -> None:
