@@ -98,7 +98,7 @@ def _add_administration(add: Callable[..., argparse.ArgumentParser]) -> None:
     site.add_argument("code")
     site.add_argument("name")
     site.add_argument("--name-en", default="")
-    site.add_argument("--prefix", required=True, help="two to four letters before accession numbers")
+    site.add_argument("--prefix", required=True, help="two to four capital letters before accession numbers")
     site.add_argument("--reads", action="store_true", help="this site reads for the others")
     site.add_argument("--signatures", default="*=1", help="CT=2,*=1")
     site.add_argument("--return-to", metavar="AE@HOST:PORT")

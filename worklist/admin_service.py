@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from worklist import store
 from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit
+from worklist.order import is_accession_prefix
 from worklist.tables import Quarantine, Site, Study
 
 _AE_TITLE = re.compile(r"[\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?")
@@ -42,7 +43,7 @@ def add_site(session: Session, actor: Actor | None, values: dict[str, Any], now:
 def change_site(session: Session, actor: Actor | None, code: str, values: dict[str, Any], now: datetime) -> Site:
     """Change what ``values`` names.
 
-    Raises Refused: not_found, ae_title_invalid, host_invalid, port_invalid, signatures_invalid.
+    Raises Refused: not_found, prefix_invalid, ae_title_invalid, host_invalid, port_invalid, signatures_invalid.
     """
     check_may(actor)
     site = store.site_by_code(session, code)
@@ -56,7 +57,10 @@ def change_site(session: Session, actor: Actor | None, code: str, values: dict[s
 
 def _apply_site(site: Site, values: dict[str, Any]) -> None:
     if "accession_prefix" in values:
-        site.accession_prefix = values["accession_prefix"] or ""
+        prefix = values["accession_prefix"] or ""
+        if prefix and not is_accession_prefix(prefix):
+            raise Refused("prefix_invalid", value=prefix[:32])
+        site.accession_prefix = prefix
     for name in ("name_zh", "name_en", "reads", "enabled", "return_character_set"):
         if name in values:
             setattr(site, name, values[name])

@@ -97,7 +97,7 @@ def add_site_command(settings: Settings, options: argparse.Namespace) -> None:
     """``teleread site add CODE NAME …``."""
     values: dict[str, Any] = {
         "code": options.code, "name_zh": options.name, "name_en": options.name_en or options.name,
-        "accession_prefix": _prefix(options.prefix), "reads": options.reads,
+        "accession_prefix": options.prefix, "reads": options.reads,
         "signatures_by_modality": parse_signatures(options.signatures),
     }  # fmt: skip
     if options.return_to:
@@ -106,12 +106,6 @@ def add_site_command(settings: Settings, options: argparse.Namespace) -> None:
     with command_roof(settings) as roof, explained(), roof.db.write() as session:
         admin_service.add_site(session, None, values, roof.now())
     print(f"机构已添加 / site added: {options.code}")
-
-
-def _prefix(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{2,4}", text):
-        raise ConfigError(f"--prefix {text!r}: 须为 2–4 个大写字母 / must be two to four capital letters")
-    return text
 
 
 def parse_signatures(text: str) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Orders: their numbers, and which order a study that arrives belongs to. [domain]"""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -48,6 +49,11 @@ def match(order: OrderFacts, study: OrderFacts) -> Match:
         return Match.CERTAIN if same_person else Match.SUGGESTED
     same = order.patient_id == study.patient_id and order.modality == study.modality and order.day == study.day
     return Match.SUGGESTED if order.patient_id and same else Match.NONE
+
+
+def is_accession_prefix(text: str) -> bool:
+    """Two to four capital letters: they keep the numbers of sites apart, and leave SH room for date and sequence."""
+    return re.fullmatch(r"[A-Z]{2,4}", text) is not None
 
 
 def accession_number(prefix: str, day: date, sequence: int) -> str:

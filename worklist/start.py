@@ -29,14 +29,26 @@ def check_bind(settings: Settings, *, demo: bool) -> None:
 
 
 def migrate_all(settings: Settings) -> None:
-    """Make the data directory and the demo CA, bring the schema up to date."""
+    """Make the data directory and the demo CA, bring the schema up to date.
+
+    Raises ConfigError where a newer version of the program has had this database.
+    """
+    from alembic.util import CommandError  # noqa: PLC0415
+
     from reports.certificate import open_authority  # noqa: PLC0415
     from worklist.base.migrate import migrate  # noqa: PLC0415
     from worklist.roof import clock  # noqa: PLC0415
 
     os.umask(0o077)  # the database file too is for its owner alone
     settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrate(settings.resolved_database_url)
+    try:
+        migrate(settings.resolved_database_url)
+    except CommandError as error:
+        raise ConfigError(
+            "数据库属于更新的程序版本：请安装该版本，或恢复升级前的备份"
+            " / the database is of a newer version: install that,"
+            f" or restore the backup made before the migration ({error})"
+        ) from None
     open_authority(settings.data_path / "keys", clock()).renew_crl(clock())
 
 

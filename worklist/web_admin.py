@@ -33,13 +33,13 @@ admin = Blueprint("admin", __name__)
 register_codes(
     {
         "ae_title_invalid": 422, "code_invalid": 422, "code_taken": 409, "host_invalid": 422, "port_invalid": 422,
-        "signatures_invalid": 422, "site_unknown": 422, "already_settled": 409,
+        "prefix_invalid": 422, "signatures_invalid": 422, "site_unknown": 422, "already_settled": 409,
     }
 )  # fmt: skip
 
 SITE = {
     "name_zh": Field(str, False, 128, min_len=1), "name_en": Field(str, False, 128),
-    "accession_prefix": Field(str, False, 4, min_len=2, nullable=True),
+    "accession_prefix": Field(str, False, 4, nullable=True),
     "reads": Field(bool, False), "enabled": Field(bool, False),
     "signatures_by_modality": Field(dict, False), "return_ae_title": Field(str, False, 16, nullable=True),
     "return_host": Field(str, False, 255, nullable=True), "return_port": Field(int, False, nullable=True),

@@ -68,7 +68,7 @@ def test_a_site_and_its_device_and_what_the_audit_says(roof: Roof) -> None:
     ("line", "said"),
     [
         ("site add QINGSHAN X --prefix QS", "QINGSHAN"), ("site add qs X --prefix QS", "qs"),
-        ("site add NEW X --prefix q", "--prefix"), ("site add NEW X --prefix QS --signatures CT=3", "CT=3"),
+        ("site add NEW X --prefix q", "q is no accession prefix"), ("site add NEW X --prefix QS --signatures CT=3", "CT=3"),
         ("site add NEW X --prefix QS --return-to nowhere", "AE@HOST:PORT"),
     ],
 )  # fmt: skip

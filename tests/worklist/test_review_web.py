@@ -103,7 +103,9 @@ def test_a_prefix_typed_by_mistake_can_be_emptied(county: Township, app: Flask) 
     admin, at = Person(county, app, "admin"), "/api/admin/sites/QINGSHAN"
     assert admin("PATCH", at, json={"name_en": "Qingshan"})[1]["accession_prefix"] == "QS"
     assert admin("PATCH", at, json={"accession_prefix": None})[1]["accession_prefix"] == ""
-    assert admin("PATCH", at, json={"accession_prefix": "Q"})[0] == 422
+    for wrong in ("Q", "qs", "Q1", "青山", "Q "):
+        status, answer = admin("PATCH", at, json={"accession_prefix": wrong})
+        assert (status, answer["error"]["code"]) == (422, "prefix_invalid"), wrong
     order = {"modality": "CT", "complaint": "头痛", "patient": {"name": "王芳", "patient_id": "1", "sex": "F", "birth_date": "1949-12-31"}}
     assert Person(county, app, "tech")("POST", "/api/orders", json=order)[1]["accession_number"].isdecimal()
 

@@ -5,7 +5,9 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from worklist.base.config import Settings
+import pytest
+
+from worklist.base.config import ConfigError, Settings
 from worklist.base.migrate import head_revision
 from worklist.demo import command
 from worklist.start import MIGRATIONS, is_prepared, migrate_all
@@ -37,3 +39,13 @@ def test_an_older_schema_or_an_old_revocation_list_is_prepared_again(tmp_path: P
         connection.execute("UPDATE alembic_version SET version_num = '0000'")
     connection.close()
     assert not is_prepared(settings, demo=False)
+
+
+def test_a_database_newer_than_the_program_is_left_alone_and_said_so(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path))
+    migrate_all(settings)
+    with sqlite3.connect(tmp_path / "teleread.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(ConfigError, match=r"恢复升级前的备份 / the database is of a newer version.*'9999'"):
+        migrate_all(settings)

@@ -14,6 +14,11 @@ export function t(key: string, values: Values = {}): string {
   return translate(key, language(), values);
 }
 
+/** The sentence for `key` where there is one: codes of other programs may have none. */
+export function tOr(key: string, otherwise: string): string {
+  return key in sentences ? t(key) : otherwise;
+}
+
 export function translate(key: string, wanted: Language, values: Values = {}): string {
   const sentence = sentences[key]?.[wanted] ?? key;
   return sentence.replace(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));

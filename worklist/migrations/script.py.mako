@@ -4,17 +4,16 @@
 
 import sqlalchemy as sa
 from alembic import op
+
+from worklist.migrations.forward import no_way_back
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+downgrade = no_way_back
 
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -8,10 +8,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
 from worklist.base import append_only, migrate
 from worklist.base.db import Database
+from worklist.migrations.forward import no_way_back
 from worklist.migrations.metadata import metadata
 
 
@@ -82,6 +85,19 @@ def test_deliveries_that_were_overtaken_are_no_longer_failures(empty_database_ur
         assert [tuple(row) for row in rows] == [("SUPERSEDED", None), ("DEAD", "unreachable")]
     finally:
         db.dispose()
+
+
+def test_no_version_goes_back_and_each_says_what_does(empty_database_url: str) -> None:
+    migrate.migrate(empty_database_url)
+    db = Database(empty_database_url)
+    try:
+        with db.engine.connect() as connection, pytest.raises(CommandError, match=r"请恢复升级前的备份 / .* restore the backup"):
+            command.downgrade(migrate.config(connection), "-1")
+        assert migrate.is_current(db)
+    finally:
+        db.dispose()
+    versions = list(ScriptDirectory(str(migrate.MIGRATIONS)).walk_revisions())
+    assert len(versions) >= 14 and {one.module.downgrade for one in versions} == {no_way_back}
 
 
 def test_two_processes_migrating_at_once_both_succeed(empty_database_url: str) -> None:

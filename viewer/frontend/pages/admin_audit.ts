@@ -1,5 +1,5 @@
 /** /admin/audit: who did what to which object, narrowed by day, person, act and object; paged, and taken along as CSV. */
-import { t } from "../i18n.ts";
+import { t, tOr } from "../i18n.ts";
 import { server } from "../server.ts";
 import { setServerNow } from "../ui/clock.ts";
 import { fullDate, timeWithSeconds } from "../ui/format.ts";
@@ -7,6 +7,7 @@ import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { installRelogin } from "../ui/relogin.ts";
 import { connectUserMenu } from "../ui/shell.ts";
+import { refusalWords } from "./admin_data.ts";
 import { emptyState, loadInto } from "./states.ts";
 
 interface AuditRow {
@@ -90,8 +91,9 @@ class AuditPage {
 
   #load(): Promise<void> {
     const asked = this.#asked();
-    history.replaceState(null, "", asked.size ? `#${asked}` : location.pathname);
-    byId<HTMLAnchorElement>("audit-export").href = `/api/admin/audit.csv${asked.size ? `?${asked}` : ""}`;
+    const narrowed = asked.toString();
+    history.replaceState(null, "", narrowed ? `#${narrowed}` : location.pathname);
+    byId<HTMLAnchorElement>("audit-export").href = `/api/admin/audit.csv${narrowed ? `?${narrowed}` : ""}`;
     const before = this.#pages.at(-1);
     if (before) asked.set("before", String(before));
     return loadInto(byId("audit-state"), async () => {
@@ -118,7 +120,7 @@ class AuditPage {
       h("td", {}, this.#narrowing("actor", one.actor), h("small", { class: "below" }, [one.role && roleWords(one.role), one.site].filter(Boolean).join(" · "))),
       h("td", {}, this.#narrowing("act", one.act), h("small", { class: "below" }, areaWords(area))),
       h("td", {}, one.object_uid ? this.#narrowing("object", one.object_uid) : "—", h("small", { class: "below" }, one.object_type)),
-      h("td", {}, one.result === "ok" ? h("span", { class: "pair green" }, icon("check", 14), t("page.audit.ok")) : h("span", { class: "chip red" }, one.result)),
+      h("td", { class: "wraps" }, ...resultWords(one)),
       h("td", { class: "wraps" }, ...detailWords(one.details)));
   }
 
@@ -137,7 +139,12 @@ function areaWords(area: string): string {
 }
 
 function roleWords(role: string): string {
-  return role === "device" ? t("page.audit.device") : t(`ui.role.${role}`);
+  return tOr(role === "device" || role === "system" ? `page.audit.${role}` : `ui.role.${role}`, role);
+}
+
+function resultWords({ act, result }: AuditRow): Child[] {
+  if (result === "ok") return [h("span", { class: "pair green" }, icon("check", 14), t("page.audit.ok"))];
+  return [h("span", { class: "chip red" }, result), act === "association.open" && h("small", { class: "below" }, refusalWords(result))];
 }
 
 function detailWords(details: Record<string, unknown>): Child[] {

@@ -1,6 +1,6 @@
 /** What the server hands over to administration (worklist/web_admin.py, web_people.py; reports/web_deliveries.py). */
 import type { DeliveryState } from "../ui/deliverytrack.ts";
-import { t } from "../i18n.ts";
+import { t, tOr } from "../i18n.ts";
 
 export interface Site {
   code: string;
@@ -56,6 +56,11 @@ export interface Echo {
 export function echoWords(found: Echo): { tone: string; text: string } {
   if (found.outcome === "accepted") return { tone: "green", text: `${found.duration_ms}\u00a0ms` };
   return { tone: "red", text: outcomeWords([found.outcome, found.status ?? ""].join(" ").trim()) };
+}
+
+/** Why an association was refused; the trail's own name where there is no sentence for it. */
+export function refusalWords(reason: string): string {
+  return tOr(`page.admin.refusal.${reason}`, reason);
 }
 
 export interface Attempt {

@@ -5,7 +5,7 @@ import { field } from "../ui/dialog.ts";
 import { fullDate, moment, siteName } from "../ui/format.ts";
 import { fill, h } from "../ui/h.ts";
 import { words } from "../ui/toast.ts";
-import { type Device, type Echo, echoWords, type Site } from "./admin_data.ts";
+import { type Device, type Echo, echoWords, refusalWords, type Site } from "./admin_data.ts";
 import { type Changed, check, type Choice, head, input, number, select, show, text, wide } from "./admin_form_parts.ts";
 
 const CHARACTER_SETS: readonly Choice[] = [
@@ -121,10 +121,4 @@ async function showRefusals(device: Device): Promise<void> {
   fill(place, h("h3", { class: "form-head" }, t("ui.admin.device.refused")),
     h("ul", { class: "refusals" }, ...refusals.slice(0, 5).map((one) => h("li", {},
       h("span", { class: "tx2" }, moment(one.at)), ` ${one.address ?? ""} → ${one.called_ae_title} `, h("b", { class: "red" }, refusalWords(one.reason))))));
-}
-
-function refusalWords(reason: string): string {
-  const key = `page.admin.refusal.${reason}`;
-  const found = t(key);
-  return found === key ? reason : found;
 }

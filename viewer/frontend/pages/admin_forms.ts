@@ -35,7 +35,7 @@ export function siteForm(site: Site | null, changed: Changed): void {
       signatures_by_modality: { ...rule, CT: Number(text(fields, "ct")), "*": Number(text(fields, "other")) },
       return_ae_title: text(fields, "return_ae_title") || null, return_host: text(fields, "return_host") || null,
       return_port: number(fields, "return_port", t("ui.admin.form.port")), return_character_set: text(fields, "return_character_set"),
-      accession_prefix: text(fields, "accession_prefix") || null,
+      accession_prefix: text(fields, "accession_prefix").toUpperCase() || null,
     };
     if (!site) return server.post("/api/admin/sites", { ...values, code: text(fields, "code") });
     return server.patch(`/api/admin/sites/${site.code}`, { ...values, enabled: fields.has("enabled") });

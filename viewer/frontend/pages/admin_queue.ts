@@ -1,5 +1,5 @@
 /** 回传队列: every report on its way, what the other end said, and what can be done about it. */
-import { t } from "../i18n.ts";
+import { t, tOr } from "../i18n.ts";
 import { server } from "../server.ts";
 import { type DeliveryState, deliveryTrack } from "../ui/deliverytrack.ts";
 import { modality, moment, siteName, timeWithSeconds } from "../ui/format.ts";
@@ -176,7 +176,5 @@ function archiveWords(one: QueuedDelivery): Child {
 }
 
 function jobName(kind: string): string {
-  const key = `page.admin.job.${kind}`;
-  const name = t(key);
-  return name === key ? kind : name;
+  return tOr(`page.admin.job.${kind}`, kind);
 }

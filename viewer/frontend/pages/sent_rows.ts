@@ -116,7 +116,7 @@ function person(patient: Patient): HTMLElement {
 
 function examOf(of: { lane?: WorklistItem["lane"] }, type: string, words: string): HTMLElement {
   return h("span", { class: "exam" },
-    h("span", { class: "type" }, modality(type)), h("span", {}, words),
+    h("span", { class: "type" }, modality(type)), h("span", { class: "words" }, words),
     of.lane && of.lane !== "routine" && laneChip(of.lane));
 }
 

@@ -1,5 +1,5 @@
 /** How far a delivery is: five bars QUEUED → ACKED in the colour of its state, and its word. */
-import { t } from "../i18n.ts";
+import { t, tOr } from "../i18n.ts";
 import { h } from "./h.ts";
 
 export type DeliveryState = "QUEUED" | "SENDING" | "ACCEPTED" | "OPENED" | "ACKED" | "RETRY" | "DEAD" | "SUPERSEDED";
@@ -37,7 +37,5 @@ export function deliveryTrack(state: DeliveryState): HTMLElement {
 
 /** One of the usual actions in the reader's language; what an API client wrote, as it is. */
 export function actionWords(action: string): string {
-  const key = `ui.portal.action.${action}`;
-  const found = t(key);
-  return found === key ? action : found;
+  return tOr(`ui.portal.action.${action}`, action);
 }

@@ -1,5 +1,5 @@
 /** Moments, ages and durations as they stand on screen; moments in the site's zone, never the browser's. */
-import { language, t } from "../i18n.ts";
+import { language, t, tOr } from "../i18n.ts";
 import type { Age } from "./item.ts";
 import { serverNow } from "./clock.ts";
 
@@ -103,9 +103,7 @@ const FILM_MODALITIES = new Set(["DR", "DX", "CR"]);
 export function modality(code: string): string {
   if (ECG_MODALITIES.has(code)) return t("ui.modality.ECG");
   if (FILM_MODALITIES.has(code)) return t("ui.modality.DR");
-  const key = `ui.modality.${code}`;
-  const word = t(key);
-  return word === key ? code : word;
+  return tOr(`ui.modality.${code}`, code);
 }
 
 /** What was examined: the device's own description, else the body part, else the type. */

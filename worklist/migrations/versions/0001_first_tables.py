@@ -7,11 +7,13 @@ from alembic import op
 
 from worklist.base import append_only
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -560,7 +562,3 @@ def upgrade() -> None:
 
     for statement in append_only.statements(op.get_bind().dialect.name):
         op.execute(sa.text(statement))
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -3,10 +3,13 @@
 import sqlalchemy as sa
 from alembic import op
 
+from worklist.migrations.forward import no_way_back
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -15,7 +18,3 @@ def upgrade() -> None:
         " WHERE state = 'DEAD' AND last_error = 'superseded'"
     )
     op.add_column("workitem", sa.Column("retake_reason", sa.String(length=32), nullable=True))
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

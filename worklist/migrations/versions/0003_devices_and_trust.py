@@ -3,10 +3,13 @@
 import sqlalchemy as sa
 from alembic import op
 
+from worklist.migrations.forward import no_way_back
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -26,7 +29,3 @@ def upgrade() -> None:
             batch_op.alter_column(name, server_default=None)
     with op.batch_alter_table("instance") as batch_op:
         batch_op.add_column(sa.Column("hidden_code", sa.String(length=16), nullable=True))
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -173,7 +175,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("repaired_study", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_repaired_study_study_id"), ["study_id"], unique=False)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -3,10 +3,13 @@
 import sqlalchemy as sa
 from alembic import op
 
+from worklist.migrations.forward import no_way_back
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 SEARCHED = {
     "patient": {"patient_id": 64, "name": 256, "name_pinyin": 512, "name_initials": 64},
@@ -58,7 +61,3 @@ def _indexes() -> None:
     op.create_index("ix_series_modality", "series", ["modality", "study_id"])
     op.drop_index("ix_instance_series_id", "instance")
     op.create_index("ix_instance_series", "instance", ["series_id", "hidden_code"])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

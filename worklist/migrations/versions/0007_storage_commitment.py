@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -56,7 +58,3 @@ def upgrade() -> None:
     )  # fmt: skip
     for column in ("transaction_id", "sop_instance_uid", "study_instance_uid"):
         op.create_index(op.f(f"ix_commitment_reference_{column}"), "commitment_reference", [column])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -108,7 +110,3 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dose")),
     )
     op.create_index(op.f("ix_dose_step_id"), "dose", ["step_id"])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -99,7 +101,3 @@ def _create_subscription() -> None:
         sa.UniqueConstraint("ae_title", "scope", name=op.f("uq_ups_subscription_ae_title_scope")),
     )
     op.create_index(op.f("ix_ups_subscription_scope"), "ups_subscription", ["scope"])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -36,7 +38,3 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_archive_position")),
     )
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

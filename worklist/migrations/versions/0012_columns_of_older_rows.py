@@ -6,11 +6,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 STUDY = sa.table("study", sa.column("study_date", sa.String))
 JOB = sa.table(
@@ -28,7 +30,3 @@ def upgrade() -> None:
         "kind": "query_columns", "key": "query_columns", "payload": {"after": 0}, "created_at": now, "due_at": now,
         "n_promises": 1, "n_attempts": 0, "n_lost": 0,
     }])  # fmt: skip
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 from worklist.base.db import UtcDateTime
+from worklist.migrations.forward import no_way_back
 
 revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
+downgrade = no_way_back
 
 
 def upgrade() -> None:
@@ -25,7 +27,3 @@ def upgrade() -> None:
     )
     op.create_index("ix_step_notice_waiting", "step_notice", ["device_id", "told_at", "id"])
     op.create_index(op.f("ix_step_notice_made_at"), "step_notice", ["made_at"])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("go back by restoring the backup made before the migration")
