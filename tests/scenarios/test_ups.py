@@ -217,11 +217,10 @@ def test_the_product_says_that_it_goes_down_and_that_it_is_back(product: Product
         heard.until(lambda event: ups.text(event, "SCPStatus") == "GOING DOWN")
         back = heard.until(lambda event: ups.text(event, "SCPStatus") == "RESTARTED", 30)
         assert back["00001000"]["Value"] == [ups.GLOBAL] and ups.text(back, "SubscriptionListStatus") == "WARM START"
-        said = until(lambda: [*map(scp_status, peer.all("event"))][1:] and peer.all("event"), 10, "both by DIMSE")
+        said = peer.several("event", 2)
         assert [*map(scp_status, said)] == ["GOING DOWN", "RESTARTED"]
         product.process.send_signal(signal.SIGTERM)
-        last = until(lambda: peer.all("event")[2:], 10, "the last event by DIMSE")
-        assert [*map(scp_status, last)] == ["GOING DOWN"]
+        assert scp_status(peer.several("event", 3)[2]) == "GOING DOWN"
         heard.events.clear()
         heard.until(lambda event: ups.text(event, "SCPStatus") == "GOING DOWN")
         product.process.wait(12)

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,64 +12,59 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from tests.peers.product import until
 from worklist.base.db import Database
 from worklist.tables import Site
 
 
-def add(code: str) -> "object":
-    return lambda session: session.add(Site(code=code, name_zh=code, name_en=code)) or session.flush()
+def add(code: str) -> Callable[[Session], None]:
+    def write(session: Session) -> None:
+        session.add(Site(code=code, name_zh=code, name_en=code))
+        session.flush()
+
+    return write
 
 
-def test_those_who_come_meanwhile_are_one_commit_and_a_bad_one_fails_alone(database: Database) -> None:
-    with database.write() as session:
-        session.add(Site(code="THERE", name_zh="有", name_en="there"))
-    commits: list[int] = []
-    event.listen(database.engine, "commit", lambda connection: commits.append(1))
+def meanwhile(database: Database, *codes: str) -> dict[str, type[Exception]]:
+    """A thread for each site, all come while another write is under way; what kept whom from writing."""
     entered, go_on = threading.Event(), threading.Event()
+    errors: dict[str, type[Exception]] = {}
 
     def slow(session: Session) -> None:
         entered.set()
         assert go_on.wait(20)
         session.execute(text("SELECT 1"))
 
-    errors: dict[str, Exception] = {}
-
     def write(code: str) -> None:
         try:
             database.write_together(add(code))
         except Exception as error:
-            errors[code] = error
+            errors[code] = type(error)
 
-    first = threading.Thread(target=database.write_together, args=(slow,))
-    first.start()
+    threads = [threading.Thread(target=database.write_together, args=(slow,))]
+    threads[0].start()
     assert entered.wait(20)
-    good = [threading.Thread(target=write, args=(f"S{number}",)) for number in range(5)]
-    for one in good:
+    threads += [threading.Thread(target=write, args=(code,)) for code in codes]
+    for one in threads[1:]:
         one.start()
-    while len(database._together._waiting) < 5:
-        pass
+    until(lambda: len(database._together._waiting) == len(codes), 20, "all to wait", pause_s=0.001)
     go_on.set()
-    for one in (first, *good):
+    for one in threads:
         one.join()
-    assert (len(commits), errors) == (2, {})
+    return errors
 
-    entered.clear()
-    go_on.clear()
-    first = threading.Thread(target=database.write_together, args=(slow,))
-    first.start()
-    assert entered.wait(20)
-    mixed = [threading.Thread(target=write, args=(code,)) for code in ("NEW1", "THERE", "NEW2")]
-    for one in mixed:
-        one.start()
-    while len(database._together._waiting) < 3:
-        pass
-    go_on.set()
-    for one in (first, *mixed):
-        one.join()
-    assert {code: type(error) for code, error in errors.items()} == {"THERE": IntegrityError}
+
+def test_those_who_come_meanwhile_are_one_commit_and_a_bad_one_fails_alone(database: Database) -> None:
+    database.write_together(add("THERE"))
+    commits: list[int] = []
+    event.listen(database.engine, "commit", lambda connection: commits.append(1))
+    together = [f"S{number}" for number in range(5)]
+    assert meanwhile(database, *together) == {}
+    assert len(commits) == 2
+    assert meanwhile(database, "NEW1", "THERE", "NEW2") == {"THERE": IntegrityError}
     with database.read() as session:
         codes = set(session.scalars(select(Site.code)))
-    assert codes == {"THERE", "NEW1", "NEW2", *(f"S{number}" for number in range(5))}
+    assert codes == {"THERE", "NEW1", "NEW2", *together}
 
 
 def test_alone_it_is_an_ordinary_write(database: Database) -> None:

@@ -70,9 +70,7 @@ def test_a_typed_number_links_and_is_shown_masked(county: Township, app: Flask) 
         assert searches == [("reviewer", 2), ("reviewer", 0)]
 
 
-def test_who_judges_persons_sees_their_studies_as_far_as_everywhere(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_who_judges_persons_sees_their_studies_as_far_as_everywhere(county: Township, app: Flask, folder: Path) -> None:
     county.receive(write_instance(folder, side=8, PatientID=ID, PatientBirthDate="19491231", PatientSex="F"), "QS_CT")
     work(county)
 
@@ -97,17 +95,13 @@ def test_a_mistyped_number_is_refused_without_repeating_it(county: Township, app
         assert session.scalars(select(PatientNumber)).all() == []
 
 
-def test_a_patient_id_that_is_an_id_number_is_shown_masked(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_a_patient_id_that_is_an_id_number_is_shown_masked(county: Township, app: Flask, folder: Path) -> None:
     county.receive(write_instance(folder, side=8, PatientID=ID, PatientBirthDate="19491231", PatientSex="F"), "QS_CT")
     _, listed = Person(county, app, "radiologist").ask("GET", "/api/worklist")
     assert listed["items"][0]["patient"]["patient_id"] == "110***********002X"
 
 
-def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flask, folder: Path) -> None:
     for name, number in (("钱守义", "1"), ("王芳", "2")):
         county.receive(write_instance(folder, side=8, PatientName=f"={name}", PatientID=number), "QS_CT")
     admin = Person(county, app, "admin")
@@ -143,9 +137,7 @@ def test_the_repair_page_moves_rejects_and_puts_back(county: Township, app: Flas
     assert call(app.test_client(), "GET", at, "nobody").status_code == 401
 
 
-def test_the_right_patient_is_found_by_a_request_that_awaits_images(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_the_right_patient_is_found_by_a_request_that_awaits_images(county: Township, app: Flask, folder: Path) -> None:
     path = write_instance(folder, side=8, PatientName="=钱守义", PatientID="1")
     county.receive(path, "QS_CT")
     number = Person(county, app, "tech").ask("POST", "/api/orders", order("王芳", "2", None))[1]["accession_number"]
@@ -170,9 +162,7 @@ def stored_key(county: Township) -> str:
         return session.scalars(select(Instance.blob_key)).one()
 
 
-def test_what_is_hidden_says_why_to_whoever_asks_for_it(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_what_is_hidden_says_why_to_whoever_asks_for_it(county: Township, app: Flask, folder: Path) -> None:
     same = {"PatientName": "=钱守义", "PatientID": "1", "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
     paths = [write_instance(folder, side=8, InstanceNumber=n, **same) for n in (1, 2)]
     for path in (*paths, write_instance(folder, side=8, **same | {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()})):
@@ -202,9 +192,7 @@ def test_what_is_hidden_says_why_to_whoever_asks_for_it(county: Township, app: F
     assert set(prior) == {"modality", "description", "body_part", "acquired_at", "rejections"}
 
 
-def test_of_two_moves_at_once_the_second_sees_the_first(county: Township, app: Flask, tmp_path: Path) -> None:
-    folder = tmp_path / "sent"
-    folder.mkdir()
+def test_of_two_moves_at_once_the_second_sees_the_first(county: Township, app: Flask, folder: Path) -> None:
     for name, number in (("钱守义", "1"), ("王芳", "2")):
         county.receive(write_instance(folder, side=8, PatientName=f"={name}", PatientID=number), "QS_CT")
     with county.roof.db.read() as session:
