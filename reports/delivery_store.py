@@ -11,11 +11,9 @@ from sqlalchemy.orm import Session, aliased
 from reports.delivery import DeliveryState
 from reports.report import FINAL_STATUSES
 from reports.tables import Delivery, DeliveryAttempt, Report
-from worklist.commitment import CommitmentState
+from worklist.commitment import ASKING, COMMITTED, CommitmentState
 from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
 from worklist.tables import Patient, Site, Study
-
-ASKING, COMMITTED = "asking", 0  # commitment_service: we asked a peer; it keeps the object
 
 UNDELIVERED = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.RETRY, DeliveryState.DEAD)
 # What the queue page filters by; a delivery that was given up is open too: someone must act.

@@ -7,13 +7,13 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from worklist.acquisition_tables import Dose, PerformedInstance, PerformedStep, PerformedStudy, WorklistFetch
+from worklist.commitment import ASKED
 from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
 from worklist.order import Acquisition
 from worklist.store import awaits_retake
 from worklist.tables import Device, Instance, Order, Patient, Series, Study, Workitem
 
 MOST_NAMED = 20  # missing objects that are named; the others are counted
-ASKED = "asked"  # commitment_service: a peer asked us
 
 
 def orders_to_acquire(

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+ASKED, ASKING = "asked", "asking"  # direction: a peer asked us, we asked a peer
+COMMITTED = 0  # instead of a Failure Reason: the object is kept
+
 
 class CommitmentState(StrEnum):
     REQUESTED = "REQUESTED"

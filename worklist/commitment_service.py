@@ -18,18 +18,16 @@ from pacs_bridge.commitment import (
 from pacs_bridge.ports import Peer
 from worklist.access import Act, Actor, Refused, check
 from worklist.base import audit, outbox
-from worklist.commitment import CommitmentMove, CommitmentState, moved
+from worklist.commitment import ASKED, ASKING, COMMITTED, CommitmentMove, CommitmentState, moved
 from worklist.commitment_tables import CommitmentReference, CommitmentTransaction
 from worklist.tables import Device, Instance, Series, Site, Study
 from worklist.uid import new_uid
 
-ASKED, ASKING = "asked", "asking"
 # While an association re-reads and tells a result the worker keeps away; a killed listener loses it to the worker.
 HELD = timedelta(seconds=15)
 UIDS_PER_QUERY = 500
 KIND = "commitment"
 KIND_ASK = "ask_commitment"
-COMMITTED = 0
 UNANSWERED = "unanswered"  # the peer took our request; its result has not come
 
 
