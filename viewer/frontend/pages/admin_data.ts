@@ -132,7 +132,7 @@ export interface Kept {
 
 const OUTCOMES = new Set(["accepted", "warning", "refused", "unreachable", "timeout", "aborted", "unreadable"]);
 /** What kept us from sending, or ended it without the peer. */
-const OWN_OUTCOMES = new Set(["no_context", "return_address_missing", "character_not_writable", "worker_lost", "no_address", "unanswered"]);
+const OWN_OUTCOMES = new Set(["no_context", "not_convertible", "return_address_missing", "character_not_writable", "worker_lost", "no_address", "unanswered"]);
 
 /** `unreachable` or `refused A700` in words, with the peer's status where it gave one. */
 export function outcomeWords(text: string | null): string {

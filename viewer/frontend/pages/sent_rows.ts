@@ -62,7 +62,7 @@ export function sentTrack(item: WorklistItem): HTMLElement {
   } else if (item.n_conflicts === 0 && item.status === "receiving") {
     words?.replaceChildren(item.waits_for ? arrivingWords(item) : t("page.tech.receiving", { n: item.n_instances }));
   } else if (item.status === "returned_for_retake") {
-    words?.append("。", t("ui.retake.to_do"));
+    words?.append(" · ", t("ui.retake.to_do"));
   } else if (item.n_conflicts === 0 && !isSigned(item) && item.status !== "cancelled") {
     if (isPreliminary(item)) words?.prepend(t("page.preliminary_out"), " · ");
     words?.append(" · ", timeLeft(item.due_at));
