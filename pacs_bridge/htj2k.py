@@ -24,7 +24,7 @@ class Level(TypedDict):
 
 def encode_frame(array: np.ndarray) -> tuple[bytes, list[Level]]:
     """(codestream, levels from the smallest to full size). ``array``: (rows, columns) uint8 | uint16 | int16, or
-    (rows, columns, 3) uint8; the samples come back exactly. Raises ValueError for any other array."""
+    (rows, columns, 3) uint8 | uint16; the samples come back exactly. Raises ValueError for any other array."""
     if array.dtype not in (np.uint8, np.uint16, np.int16) or array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(f"no HTJ2K for {array.dtype} {array.shape}")
     rows, columns = array.shape[:2]

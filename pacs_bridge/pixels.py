@@ -1,8 +1,8 @@
 """Frames decoded to stored values, from every transfer syntax, with no LUT ever applied. [adapter]
 
 Mono frames come back as (rows, columns) uint8, uint16, int16, uint32, int32 or, of the float pixel elements,
-float32 or float64; colour as (rows, columns, 3) uint8 RGB (YBR and
-palette converted). MONOCHROME1 is left as stored. Every refusal is a `PixelError` with a code.
+float32 or float64; colour as (rows, columns, 3) RGB (YBR and palette converted) of uint8, uint16 or uint32, as deep as
+BitsStored says (a palette's always uint8). MONOCHROME1 is left as stored. Every refusal is a `PixelError` with a code.
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,7 @@ NARROW: tuple[Any, Any, int] = (np.uint16, np.int16, 16)
 WIDE: tuple[Any, Any, int] = (np.uint32, np.int32, 32)
 END_OF_IMAGE, TAIL = b"\xff\xd9", 1024
 RLE_SLACK = 256  # bytes a sloppy encoder may write past a segment's last row
+BITS_ALLOCATED = (1, 8, 16, 32)
 FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 
@@ -62,7 +63,7 @@ class PixelFormat:
     def native_frame_bytes(self) -> int:
         """Of an uncompressed frame; one-bit frames are packed across frame borders and handled apart."""
         if self.photometric == "YBR_FULL_422":
-            return self.rows * self.columns * 2
+            return self.rows * self.columns * 2 * self.bits_allocated // 8
         return self.values * self.bits_allocated // 8
 
 
@@ -75,7 +76,9 @@ def read_format(dataset: Dataset, max_frame_bytes: int = MAX_FRAME_BYTES) -> Pix
     samples, photometric = _colour(dataset)
     if "PixelData" not in dataset:
         return _float_format(dataset, syntax, (rows, columns), samples, photometric, max_frame_bytes)
-    allocated, stored, high = _bits(dataset, samples)
+    allocated, stored, high = _bits(dataset)
+    if stored < 8 and photometric.startswith("YBR"):
+        raise PixelError("unsupported_colour_depth", bits=stored)  # where grey is, 128 or half, nobody agrees on
     representation = _integer(dataset, "PixelRepresentation")
     if representation not in (0, 1) and samples == 1:
         raise PixelError("missing_pixel_representation" if representation is None else "invalid_pixel_representation")
@@ -164,18 +167,16 @@ def _colour(dataset: Dataset) -> tuple[int, str]:
     return samples, photometric
 
 
-def _bits(dataset: Dataset, samples: int) -> tuple[int, int, int]:
+def _bits(dataset: Dataset) -> tuple[int, int, int]:
     allocated, stored = _integer(dataset, "BitsAllocated"), _integer(dataset, "BitsStored")
     if allocated is None or stored is None:
         raise PixelError("missing_bits")
-    if allocated not in (1, 8, 16, 32):
+    if allocated not in BITS_ALLOCATED:
         raise PixelError("unsupported_bits_allocated", bits=allocated)
     high = _integer(dataset, "HighBit")
     high = stored - 1 if high is None else high
     if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise PixelError("invalid_bits", allocated=allocated, stored=stored, high=high)
-    if samples == 3 and (allocated, stored) != (8, 8):
-        raise PixelError("unsupported_colour_depth", bits=stored)
     return allocated, stored, high
 
 
@@ -241,16 +242,16 @@ def _native_values(dataset: Dataset, form: PixelFormat, data: bytes, index: int)
         first = index * form.values
         packed = np.frombuffer(data, np.uint8)[first // 8 : (first + form.values + 7) // 8]
         return np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + form.values]
-    size = form.native_frame_bytes
+    size, n_cells = form.native_frame_bytes, form.native_frame_bytes * 8 // form.bits_allocated
     is_big = form.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
     if form.bits_allocated == 32 and is_big and not form.is_float:
         # OW is made of 16-bit words, each swapped alone, the low one first (PS3.5 8.1.1, Annex D); OL of 32-bit ones.
         kind, n_words = (">u4", 1) if dataset["PixelData"].VR == "OL" else (">u2", 2)
-        words = np.frombuffer(data, kind, form.values * n_words, index * size)
+        words = np.frombuffer(data, kind, n_cells * n_words, index * size)
         return words if n_words == 1 else words.astype("<u2").view("<u4")
     if form.bits_allocated > 8:
         kind = f"{'>' if is_big else '<'}{'f' if form.is_float else 'u'}{form.bits_allocated // 8}"
-        return np.frombuffer(data, kind, form.values, index * size)
+        return np.frombuffer(data, kind, n_cells, index * size)
     if is_big and dataset["PixelData"].VR == "OW":  # two 8-bit pixels travel as one swapped 16-bit word, PS3.5 8.1.1
         data = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).byteswap().tobytes()
     return np.frombuffer(data, np.uint8, size, index * size)
@@ -279,7 +280,7 @@ def _decoded(frame: bytes, form: PixelFormat) -> tuple[np.ndarray, int, bool]:
         if (header.rows, header.columns, header.components) != (form.rows, form.columns, form.samples):
             raise PixelError("size_mismatch", rows=header.rows, columns=header.columns)
         most = 32 if header.kind == "jpeg2000" else 16
-        if not 1 <= header.precision <= most or (form.samples == 3 and header.precision != 8):
+        if not 1 <= header.precision <= (form.bits_allocated if form.samples == 3 else most):
             raise PixelError("unsupported_bits_stored", bits=header.precision)
         cells, is_rgb = _decoded_codestream(frame, header, form)
     except (PixelError, MemoryError):
@@ -307,10 +308,9 @@ def _decoded_rle(frame: bytes, form: PixelFormat) -> np.ndarray:
             raise PixelError("undecodable")
         unpacked = imagecodecs.packbits_decode(frame[start:end], out=plane_size + RLE_SLACK)
         plane[:] = np.frombuffer(unpacked, np.uint8)[:plane_size]
-    if width > 1:
-        words: np.ndarray = np.ascontiguousarray(planes.T).view(f">u{width}").astype(f"<u{width}")
-        return words.reshape(form.rows, form.columns)
-    shaped = planes.reshape(form.samples, form.rows, form.columns)
+    bytewise = planes.reshape(form.samples, width, plane_size).transpose(0, 2, 1)
+    words = np.ascontiguousarray(bytewise).view(f">u{width}").astype(f"<u{width}", copy=False)
+    shaped = words.reshape(form.samples, form.rows, form.columns)
     arranged: np.ndarray = shaped[0] if form.samples == 1 else shaped.transpose(1, 2, 0)
     return arranged
 
@@ -340,7 +340,7 @@ def _has_component_transform(frame: bytes, form: PixelFormat) -> bool:
 
 def _stored(cells: np.ndarray, form: PixelFormat, precision: int) -> np.ndarray:
     """Unused high bits (overlays, garbage) cut off, the sign carried up from the right bit. PS3.5 8.1.1."""
-    if form.samples == 3 or form.is_float:
+    if form.is_float:
         return cells
     cells = cells.view(cells.dtype.str.replace("i", "u"))
     wide = WIDE if cells.dtype.itemsize > 2 else NARROW
@@ -374,8 +374,19 @@ def _colours(dataset: Dataset, form: PixelFormat, values: np.ndarray, is_rgb: bo
     if form.photometric == "PALETTE COLOR":
         return _palette(dataset, values)
     if form.samples == 3 and form.photometric.startswith("YBR") and not is_rgb:
-        return convert_color_space(values, "YBR_FULL", "RGB", per_frame=False)
+        return _rgb_of_ybr(values, form.bits_stored)
     return values
+
+
+def _rgb_of_ybr(values: np.ndarray, bits: int) -> np.ndarray:
+    """PS3.3 C.7.6.3.1.2, with half of the range wherever that says 128: deeper colour is meant the same way."""
+    if bits == 8:
+        return convert_color_space(values, "YBR_FULL", "RGB", per_frame=False)
+    luma, blue, red = (values[..., plane].astype(np.float64) for plane in range(3))
+    blue, red = 1.772 * (blue - (1 << (bits - 1))), 1.402 * (red - (1 << (bits - 1)))
+    shades = np.stack((luma + red, luma - (0.114 * blue + 0.299 * red) / 0.587, luma + blue), axis=-1)
+    rgb: np.ndarray = np.rint(np.clip(shades, 0, (1 << bits) - 1)).astype(values.dtype)
+    return rgb
 
 
 def _palette(dataset: Dataset, values: np.ndarray) -> np.ndarray:

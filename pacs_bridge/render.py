@@ -13,10 +13,10 @@ Display = Mapping[str, Any]
 
 
 def render(stored: np.ndarray, display: Display, voi: int = 0) -> np.ndarray:
-    """uint8 of the same shape; colour passes unchanged. ``voi``: which entry of the list, the first by default;
-    without any, the automatic window. Padding is background, black in either polarity."""
+    """uint8 of the same shape; colour has no window, its 8 highest bits are shown. ``voi``: which entry of the list,
+    the first by default; without any, the automatic window. Padding is background, black in either polarity."""
     if stored.ndim == 3:
-        return stored
+        return eight_bits(stored, int(display.get("bits_stored") or 8))
     values = modality_values(stored, display["modality_lut"])
     transforms = display["voi"]
     transform = transforms[voi] if transforms else automatic(display.get("auto_window"), values)
@@ -28,6 +28,13 @@ def render(stored: np.ndarray, display: Display, voi: int = 0) -> np.ndarray:
     if padding is not None:
         levels[(stored >= padding[0]) & (stored <= padding[1])] = 0
     return levels
+
+
+def eight_bits(colours: np.ndarray, bits_stored: int) -> np.ndarray:
+    """As DCMTK: what is deeper loses its low bits, what is less deep fills the range."""
+    if bits_stored < 8:
+        return (colours.astype(np.uint16) * 255 // ((1 << bits_stored) - 1)).astype(np.uint8)
+    return (colours >> (bits_stored - 8)).astype(np.uint8, copy=False)
 
 
 def modality_values(stored: np.ndarray, lut: Display) -> np.ndarray:

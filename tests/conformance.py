@@ -4,6 +4,7 @@
 service is asked of its provider: SOP classes, transfer syntaxes, roles, extended negotiation, statuses.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -307,6 +308,25 @@ def _pixels() -> Iterator[str]:
     yield _named(shown)
     kinds = ", ".join(f"`{one}`" for one in sorted(pixels.GREY | pixels.COLOUR))
     yield f"光度解释 photometric interpretations: {kinds}\n"
+    bits = ", ".join(str(one) for one in pixels.BITS_ALLOCATED)
+    yield (
+        f"分配位数 bits allocated: {bits}；浮点 floating point: 32, 64。"
+        "灰度按查找表与窗位显示；彩色取 Bits Stored 的最高 8 位，不足 8 位的展满，与 DCMTK 一致。"
+        " Grey goes through its look-up tables and windows. Of colour the 8 highest of the stored bits are shown, fewer"
+        " fill the range, as DCMTK does.\n"
+    )
+    yield heading("不予显示的影像及原因", "What is not displayed, and why", 3)
+    yield (
+        "自相矛盾或残缺的文件，别的工具可能猜测或以黑色补齐后显示（如 High Bit 超出分配位数、声明的帧多于实有的帧、"
+        "像素短于声明、传输语法不存在）；这里说明原因而不显示，原文件照样保存、送出。"
+        " Files that contradict themselves or are incomplete may be shown by other tools, which guess or fill up with"
+        " black (a High Bit beyond the bits allocated, more frames declared than there are, pixels shorter than"
+        " declared, a transfer syntax that does not exist). Here the reason is shown instead; the object itself is kept"
+        " and sent.\n"
+    )
+    sentences = json.loads((ROOT / "worklist" / "locale" / "image.json").read_text("utf-8"))
+    rows = [(f"`{key.removeprefix('image.')}`", one["zh"], one["en"]) for key, one in sorted(sentences.items())]
+    yield table(("代码 code", "原因", "reason"), rows)
 
 
 def _web(app: Flask) -> Iterator[str]:

@@ -30,7 +30,7 @@ from pacs_bridge.pixels import MAX_FRAME_BYTES, PixelError, bit_plane, decode_fr
 from pacs_bridge.render import modality_values, render, window_of
 from viewer.image_metadata import display_of, frame_displays, is_image
 from viewer.overlays import embedded_planes
-from viewer.wide_values import Scale, is_wide, scale_of
+from viewer.wide_values import ColourScale, Scale, is_wide, scale_of
 
 MAKER = "teleread-derive/1"
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 256, 85
@@ -133,11 +133,16 @@ def _add_pixels(display: dict[str, Any], dataset: Dataset, work: Path, max_frame
     _write_picture(work / PREVIEW_FILE, first, {**display, **display["frames"][0]}, PREVIEW_QUALITY)
 
 
-def _scale(display: dict[str, Any], dataset: Dataset, max_frame_bytes: int) -> Scale | None:
+def _scale(display: dict[str, Any], dataset: Dataset, max_frame_bytes: int) -> Scale | ColourScale | None:
     """Of pixels with more than 16 bits; the display record is then that of the scaled values. Raises PixelError."""
     form = read_format(dataset, max_frame_bytes)
     if form.bits_allocated <= 16:
         return None
+    if form.samples == 3:
+        if form.bits_stored <= 16:
+            return None
+        display |= {"bits_stored": 16}
+        return ColourScale(form.bits_stored)
     frames = decode_frames(dataset, max_frame_bytes)
     first = next(frames)
     if not is_wide(first):
@@ -155,7 +160,7 @@ def _write_picture(path: Path, frame: np.ndarray, display: dict[str, Any], quali
 
 
 def shrunk(frame: np.ndarray) -> np.ndarray:
-    """Means over square blocks, so that neither side is above 256 px; uint8 for colour, else float."""
+    """Means over square blocks, so that neither side is above 256 px; colour keeps its type, grey is float."""
     step = -(-max(frame.shape[:2]) // THUMBNAIL_PX)
     if step == 1:
         return frame
@@ -164,7 +169,7 @@ def shrunk(frame: np.ndarray) -> np.ndarray:
     used = frame[: rows * step_y, : columns * step_x]
     bands = used.reshape(rows, step_y, columns * step_x, -1).mean(axis=1, dtype=np.float32)
     blocks = bands.reshape(rows, columns, step_x, -1).mean(axis=2)
-    small: np.ndarray = blocks.round().astype(np.uint8) if frame.ndim == 3 else blocks[:, :, 0]
+    small: np.ndarray = blocks.round().astype(frame.dtype) if frame.ndim == 3 else blocks[:, :, 0]
     return small
 
 

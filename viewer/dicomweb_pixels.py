@@ -56,7 +56,7 @@ def decoded(derived: Path, number: int, bits_allocated: int) -> bytes:
     cells = _cells(derived, number)
     if bits_allocated == 1:
         return np.packbits(cells.ravel().astype(np.uint8), bitorder="little").tobytes()
-    if cells.ndim == 2 and bits_allocated == 16:
+    if bits_allocated == 16:
         cells = cells.astype("<i2" if cells.dtype.kind == "i" else "<u2", copy=False)
     elif cells.dtype.kind == "i" and bits_allocated == 8:
         cells = cells.astype(np.int8)

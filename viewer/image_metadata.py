@@ -124,7 +124,7 @@ def _iso(moment: str, offset: str | None) -> str | None:
 
 
 def _pixel_module(scope: Scope) -> dict[str, Any]:
-    """Of the decoded samples: palette and YBR are RGB 8 bit by then, unsigned."""
+    """Of the decoded samples: palette (8 bit) and YBR (as deep as stored) are RGB by then, unsigned."""
     photometric = text(scope, "PhotometricInterpretation") or ""
     is_colour = photometric == "PALETTE COLOR" or (integer(scope, "SamplesPerPixel") or 1) > 1
     is_monochrome1 = photometric == "MONOCHROME1"
@@ -133,7 +133,7 @@ def _pixel_module(scope: Scope) -> dict[str, Any]:
         "rows": integer(scope, "Rows"),
         "columns": integer(scope, "Columns"),
         "samples_per_pixel": 3 if is_colour else 1,
-        "bits_stored": 8 if is_colour else integer(scope, "BitsStored"),
+        "bits_stored": 8 if photometric == "PALETTE COLOR" else integer(scope, "BitsStored"),
         "signed": not is_colour and integer(scope, "PixelRepresentation") == 1,
         "monochrome1": is_monochrome1,
         # With MONOCHROME1 the shape INVERSE names the same single inversion (PS3.3 C.8.11.3.1): never invert twice.

@@ -1,7 +1,8 @@
 """Stored values of more than 16 bits brought to 16 for the screen, and the manifest told how to read them. [domain]
 
 A codestream for browsers has 16 bits at most. Whole numbers whose range fits keep every difference; wider ranges and
-floating point are cut into 65535 equal steps from the lowest to the highest value of the instance.
+floating point are cut into 65535 equal steps from the lowest to the highest value of the instance. Of colour the 16
+highest bits stay.
 """
 
 from collections.abc import Iterable
@@ -37,6 +38,20 @@ class Scale:
             ends = [round((end - self.lowest) / self.step) for end in padding]
             changed["pixel_padding"] = ends if ends[1] >= 0 and ends[0] <= _STEPS else None
         return changed
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """``shown``: the 16 highest of ``bits_stored`` bits; the low ones no screen can show."""
+
+    bits_stored: int
+
+    def shown(self, frame: np.ndarray) -> np.ndarray:
+        return (frame >> (self.bits_stored - 16)).astype(np.uint16)
+
+    def display(self, _record: dict[str, Any]) -> dict[str, Any]:
+        """Colour has no values to read off: nothing changes."""
+        return {}
 
 
 def is_wide(frame: np.ndarray) -> bool:

@@ -214,9 +214,11 @@ def test_frames_with_their_own_rescale_say_so() -> None:
     assert "voi" not in second
 
 
-def test_palette_and_colour_are_eight_bit_rgb() -> None:
+def test_a_palette_is_eight_bit_rgb_and_other_colour_as_deep_as_stored() -> None:
     record = display_of(image(PhotometricInterpretation="PALETTE COLOR", PixelRepresentation=1))
     assert (record["samples_per_pixel"], record["bits_stored"], record["signed"]) == (3, 8, False)
+    record = display_of(image(PhotometricInterpretation="RGB", SamplesPerPixel=3, BitsStored=12))
+    assert (record["samples_per_pixel"], record["bits_stored"], record["signed"]) == (3, 12, False)
 
 
 def test_values_of_the_wrong_kind_are_missing_values() -> None:

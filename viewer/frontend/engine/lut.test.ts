@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { VoiWindow } from "./display.ts";
-import { autoVoi, grey, greyTable, type LutSource, modalityValue, paintColour, paintGrey, tabled, windowed } from "./lut.ts";
+import { autoVoi, grey, greyTable, type LutSource, modalityValue, paintColour, paintGrey, shades, tabled, windowed } from "./lut.ts";
 
 function window(center: number, width: number, shape: VoiWindow["function"] = "LINEAR"): VoiWindow {
   return { kind: "window", center, width, function: shape, name: "" };
@@ -91,8 +91,19 @@ test("painting takes every second pixel of every second row", () => {
 test("colour passes through, opaque, and inverts by channel", () => {
   const raster = { width: 1, height: 1, components: 3, signed: false, samples: Uint8Array.of(1, 2, 3) };
   const out = new Uint32Array(1);
-  paintColour(raster, false, 1, out);
+  paintColour(raster, shades(8, false), 1, out);
   assert.equal(out[0], 0xff030201);
-  paintColour(raster, true, 1, out);
+  paintColour(raster, shades(8, true), 1, out);
   assert.equal(out[0], 0xfffcfdfe);
+});
+
+test("deep colour shows its highest bits, shallow colour the whole range", () => {
+  const raster = { width: 1, height: 1, components: 3, signed: false, samples: Uint16Array.of(0xff80, 0x00ff, 0x1234) };
+  const out = new Uint32Array(1);
+  paintColour(raster, shades(16, false), 1, out);
+  assert.equal(out[0], 0xff1200ff);
+  paintColour(raster, shades(16, true), 1, out);
+  assert.equal(out[0], 0xffedff00);
+  assert.deepEqual([...shades(12, false).filter((_, sample) => sample % 1000 === 15)], [0, 63, 125, 188, 250]);
+  assert.deepEqual([...shades(2, false)], [0, 85, 170, 255]);
 });

@@ -89,16 +89,24 @@ export function paintGrey(raster: Raster, table: Uint32Array, stride: number, ou
   }
 }
 
-/** Colour passes through: a window has no meaning for it, an inversion has. */
-export function paintColour(raster: Raster, inverted: boolean, stride: number, out: Uint32Array): void {
+/** The 8 bits a screen has of each possible sample, as the server's pictures have them: the highest, or the range filled. */
+export function shades(bitsStored: number, inverted: boolean): Uint8Array {
+  const highest = 2 ** bitsStored - 1;
+  const shade = (sample: number): number => (bitsStored < 8 ? Math.floor((sample * 255) / highest) : sample >> (bitsStored - 8));
+  return Uint8Array.from({ length: highest + 1 }, (_, sample) => (inverted ? 255 - shade(sample) : shade(sample)));
+}
+
+/** Colour has no window: only its depth is brought to the screen's (`shades`). */
+export function paintColour(raster: Raster, table: Uint8Array, stride: number, out: Uint32Array): void {
   const { samples, width, height } = raster;
-  const flip = inverted ? 0xffffff : 0;
   let to = 0;
   for (let row = 0; row < height; row += stride) {
     for (let column = 0; column < width; column += stride) {
       const from = (row * width + column) * 3;
-      const rgb = (samples[from] as number) | ((samples[from + 1] as number) << 8) | ((samples[from + 2] as number) << 16);
-      out[to++] = 0xff000000 | (rgb ^ flip);
+      const red = table[samples[from] as number] as number;
+      const green = table[samples[from + 1] as number] as number;
+      const blue = table[samples[from + 2] as number] as number;
+      out[to++] = 0xff000000 | red | (green << 8) | (blue << 16);
     }
   }
 }

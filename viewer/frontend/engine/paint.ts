@@ -1,7 +1,7 @@
 /** One frame on a 2D canvas: grey table applied, then zoom, pan, turn and flip, shutter and overlay planes. */
 import type { Instance, Overlay, Shutter, Voi } from "./display.ts";
 import { type View, viewMatrix } from "./geometry.ts";
-import { greyTable, paintColour, paintGrey, type Raster } from "./lut.ts";
+import { greyTable, paintColour, paintGrey, type Raster, shades } from "./lut.ts";
 
 export interface Picture {
   instance: Instance;
@@ -88,7 +88,7 @@ export class Painter {
       this.#surface.height = height;
     }
     const out = new Uint32Array(this.#pixels.data.buffer);
-    if (raster.components === 3) paintColour(raster, picture.inverted, stride, out);
+    if (raster.components === 3) paintColour(raster, shades(picture.instance.bits_stored, picture.inverted), stride, out);
     else paintGrey(raster, this.#greys(picture), stride, out);
     (this.#surface.getContext("2d") as CanvasRenderingContext2D).putImageData(this.#pixels, 0, 0);
     this.#painted = { ...picture, stride };
