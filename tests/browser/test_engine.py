@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from tests.peers import dcmtk
 from tests.peers.data import shared_data
 from tests.peers.frontend import Frontend, build_page, serving
 from viewer.derive import derive_instance
@@ -230,6 +233,21 @@ def test_colour_passes_through(page: Page, frontend: Frontend, tmp_path: Path) -
     open_study(page)
     pixels = dataset.pixel_array
     assert (shown(page) == (pixels[0] if pixels.ndim == 4 else pixels)).all()
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_16bit.dcm", "SC_rgb_rle_16bit_2frame.dcm", "SC_rgb_rle_32bit.dcm"])
+def test_deep_colour_is_shown_as_dcmtk_shows_it(page: Page, frontend: Frontend, tmp_path: Path, name: str) -> None:
+    path = Path(str(get_testdata_file(name, download=False)))
+    source = tmp_path / "plain.dcm" if "rle" in name else path
+    if "rle" in name:
+        assert dcmtk.run("dcmdrle", str(path), str(source)).returncode == 0
+    assert dcmtk.run("dcm2pnm", "+op", str(source), str(tmp_path / "shown.ppm")).returncode == 0
+    expected = np.asarray(Image.open(tmp_path / "shown.ppm"))
+    publish(frontend, tmp_path, [path], "OT", pixel_aspect=1.0)
+    open_study(page)
+    assert (shown(page) == expected).all()
+    page.keyboard.press("i")
+    assert (shown(page) == 255 - expected).all()
 
 
 def test_invert_and_reset_come_back_to_the_same_pixels(page: Page, frontend: Frontend, tmp_path: Path) -> None:
