@@ -11,16 +11,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.browser.chromium import ARGUMENTS, CHROMIUM
+from tests.browser.chromium import chromium
 from tests.browser.screens_pages import Picture, pages
-from tests.browser.screens_stage import Insistent, Stage, play, trouble
+from tests.browser.screens_stage import Insistent, Stage, administration, play, trouble
 from tests.peers.dcmtk import storescp
 from tests.peers.product import PASSWORD, ApiError, Product, running_product
 
@@ -57,12 +58,18 @@ def signed_in(browser: Browser, product: Product, username: str, size: tuple[int
         context.close()
 
 
-def save(page: Page, path: Path, picture: Picture) -> None:
-    """The window, or the part that the picture is about, as a small PNG; what still moves has a moment to rest."""
+def shot(page: Page, picture: Picture) -> bytes:
+    """The window, or the part that the picture is about; what still moves has a moment to rest."""
     page.wait_for_timeout(600)
     part = page.locator(picture.part).first if picture.part else page
-    image = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
-    image.save(path, optimize=True)
+    return part.screenshot()
+
+
+def save(content: bytes, path: Path, picture: Picture) -> None:
+    """As a small PNG."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    if picture.is_page:
+        image.save(path, optimize=True)
     if not picture.is_page or path.stat().st_size > LARGEST_TRUE_COLOUR_BYTES:
         colours = COLOURS if picture.is_page else COLOURS_OF_A_STATE
         image.quantize(colours, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -79,31 +86,35 @@ def views(picture: Picture) -> Iterator[tuple[tuple[int, int], str, str]]:
 def take(browser: Browser, product: Product, target: Path, pictures: list[Picture]) -> int:
     """How many pictures failed; a failed one does not keep the others from being made."""
     n_failed = 0
-    for picture in pictures:
-        for size, language, name in views(picture):
-            with signed_in(browser, product, picture.username, size, language) as page:
-                try:
-                    picture.prepare(page)
-                    save(page, target / name, picture)
-                except (PlaywrightError, AssertionError) as error:
-                    n_failed += 1
-                    print(f"{name}: {error}", file=sys.stderr)
+    with ThreadPoolExecutor(1) as saver:  # while the next page is looked at
+        saved: list[Future[None]] = []
+        for picture in pictures:
+            for size, language, name in views(picture):
+                with signed_in(browser, product, picture.username, size, language) as page:
+                    try:
+                        picture.prepare(page)
+                        saved.append(saver.submit(save, shot(page, picture), target / name, picture))
+                    except (PlaywrightError, AssertionError) as error:
+                        n_failed += 1
+                        print(f"{name}: {error}", file=sys.stderr)
+        for one in saved:
+            one.result()
     return n_failed
 
 
 def main(target: Path, chosen: set[str]) -> int:
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running_product(folder / "product") as product:
             stage = Stage(product, folder)
             with storescp(folder / "pacs", "QS_PACS", port=product.return_port):
                 shown = play(stage)
+                administration(stage, shown["committed"])
                 time.sleep(3)
             shown |= trouble(stage)
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            n_failed = take(browser, product, target, [one for one in pages(shown) if not chosen or one.name in chosen])
-            browser.close()
+            with chromium() as browser:
+                n_failed = take(browser, product, target, [one for one in pages(shown) if not chosen or one.name in chosen])
     total = sum(path.stat().st_size for path in target.glob("*.png"))
     print(f"{total / 1e6:.1f} MB in {target}, {n_failed} failed")
     return n_failed

@@ -126,6 +126,26 @@ def tab(name: str) -> Prepare:
     return show
 
 
+def repairing(study_uid: str, name: str) -> Prepare:
+    """The study that is wrong, and beside it a request of whom it may belong to."""
+
+    def show(page: Page) -> None:
+        go(page, f"admin/repair#{study_uid}")
+        page.wait_for_selector("#study-left .person-card")
+        page.fill("#side-right input", name)
+        page.click("#side-right form button")
+        page.click("#found-right [data-order]")
+        page.wait_for_selector("#study-right .waiting-order")
+        page.wait_for_selector("#history table")
+
+    return show
+
+
+def opened(path: str, selector: str) -> Prepare:
+    """A page beside the first one, and something in it."""
+    return then(lambda page: go(page, path), shown(selector))
+
+
 def portal_of(name: str) -> Prepare:
     def show(page: Page) -> None:
         page.locator(".report-item", has_text=name).first.click()
@@ -227,8 +247,8 @@ def reader_pages(known: dict[str, str]) -> list[Picture]:
     ]  # fmt: skip
 
 
-def admin_pages() -> list[Picture]:
-    sites, users = tab("sites"), tab("users")
+def admin_pages(known: dict[str, str]) -> list[Picture]:
+    sites, users, repaired = tab("sites"), tab("users"), repairing(known["mistaken"], "田小芹")
     dialog = shown(".dialog")
     return [
         Picture("admin-sites", "admin", sites, is_page=True),
@@ -236,6 +256,7 @@ def admin_pages() -> list[Picture]:
         Picture("admin-device-form", "admin", then(sites, click("#add-device"), dialog), part=".dialog"),
         Picture("admin-deliveries", "admin", then(tab("deliveries"), click("#delivery-rows tr", "DICOM PDF")), is_page=True),
         Picture("admin-deliveries-all", "admin", then(tab("deliveries"), click('#queue-filter [data-filter="all"]'), click("#delivery-rows tr", "韩秀芝"))),
+        Picture("admin-commitments", "admin", then(tab("deliveries"), click("#show-commitments"), shown("#commitment-rows tr")), is_page=True),
         Picture("admin-users", "admin", users, is_page=True),
         Picture("admin-user-form", "admin", then(users, click('[data-user="radiologist"] .actions .link >> nth=-1'), dialog), part=".dialog"),
         Picture("admin-password", "admin", then(users, click('[data-user="radiologist"] .actions .link >> nth=1'), dialog), part=".dialog"),
@@ -245,10 +266,14 @@ def admin_pages() -> list[Picture]:
         Picture("admin-quarantine", "admin", tab("quarantine"), is_page=True),
         Picture("admin-quarantine-header", "admin", then(tab("quarantine"), click("#quarantine-rows .link >> nth=0"), dialog), part=".dialog"),
         Picture("admin-quarantine-settle", "admin", then(tab("quarantine"), click("#quarantine-rows .link >> nth=1"), dialog), part=".dialog"),
+        Picture("admin-persons", "admin", then(opened("admin/persons", "#linked article"), shown("#proposals article")), is_page=True),
+        Picture("admin-repair", "admin", repaired, is_page=True),
+        Picture("admin-repair-move", "admin", then(repaired, click("#acts .primary"), dialog), part=".dialog"),
+        Picture("admin-audit", "admin", opened("admin/audit", "#audit-rows tr"), is_page=True),
     ]  # fmt: skip
 
 
 def pages(known: dict[str, str]) -> list[Picture]:
     """In the order in which they are taken; ``known`` are the identifiers of the stage."""
     arriving = Picture("read-arriving", "radiologist2", reading(known["arriving"]))  # first: it is complete after 20 s
-    return [arriving, *reader_pages(known), *site_pages(known), *admin_pages()]
+    return [arriving, *reader_pages(known), *site_pages(known), *admin_pages(known)]

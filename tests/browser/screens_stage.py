@@ -9,15 +9,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pydicom
-from pydicom.uid import generate_uid
+from pydicom.uid import CTImageStorage, generate_uid
 
 from pacs_bridge.scu import store_files
+from tests.peers.dcmjs import script
 from tests.peers.product import PIN, Api, ApiError, Product, until
 from worklist.demo import SENDERS, Sender, write_study
 
 ZONE = ZoneInfo("Asia/Shanghai")
 MOST_TRIES = 10
 DR, CT, ECG = SENDERS
+ID_NUMBER = "110105195207140023"  # of nobody: made to fit the woman of the CT, with its check digit
 NODULES = {
     "findings": "胸廓对称，气管居中。双肺野内见多发大小不等类圆形结节影，以中下肺野为著，边缘较清。双侧肺门影不大，纵隔未见增宽。心影大小、形态正常。双侧膈面光整，肋膈角锐利。",
     "impression": "1. 双肺多发结节，建议胸部 CT 增强并查找原发灶。\n2. 心、膈未见明显异常。",
@@ -54,11 +56,14 @@ class Stage:
     def api(self, username: str) -> Api:
         return Insistent(self.product.url, self.product.api(username).token)
 
-    def order(self, sender: Sender, complaint: str, question: str, priority: str = "routine", pathway: str | None = None) -> str:
+    def order(
+        self, sender: Sender, complaint: str, question: str, priority: str = "routine", pathway: str | None = None, id_number: str = ""
+    ) -> str:
+        """A request of the technician; its accession number."""
         made = self.technician.post("/api/orders", {
             "site": "QINGSHAN", "modality": sender.ae_title[3:], "body_part": sender.body_part, "complaint": complaint,
             "question": question, "priority": priority, "pathway": pathway, "requesting_doctor": "王晓岚",
-            "patient": {"name": sender.name, "patient_id": sender.patient_id, "sex": sender.sex, "birth_date": f"{sender.birth_date}"},
+            "patient": {"name": sender.name, "patient_id": sender.patient_id, "sex": sender.sex, "birth_date": f"{sender.birth_date}", "id_number": id_number},
         })  # fmt: skip
         return str(made["accession_number"])
 
@@ -113,7 +118,7 @@ def play(stage: Stage) -> dict[str, str]:
     """Every state at least once; the identifiers that the pages need."""
     for sender in SENDERS:
         stage.send(sender, days_ago=412)
-    first_ct = stage.send(CT, stage.order(CT, "右侧肢体无力 50 分钟，言语不清，否认外伤", "除外脑出血", "stat", "stroke"))
+    first_ct = stage.send(CT, stage.order(CT, "右侧肢体无力 50 分钟，言语不清，否认外伤", "除外脑出血", "stat", "stroke", ID_NUMBER))
     second_ct = stage.send(person(CT, "邓广林", "31207", "M", date(1975, 5, 2)))
     waiting_ct = stage.send(person(CT, "吕志刚", "31299", "M", date(1987, 1, 8)), stage.order(person(CT, "吕志刚", "31299", "M", date(1987, 1, 8)), "头部外伤 3 小时", "除外颅内出血", "urgent"))
     acknowledged = stage.send(person(DR, "丁梅", "40221", "F", date(1982, 4, 9)))
@@ -122,7 +127,7 @@ def play(stage: Stage) -> dict[str, str]:
     ecg = stage.send(person(ECG, "陆永年", "18301", "M", date(1956, 9, 12)))
     reading_ecg = stage.send(ECG, stage.order(ECG, "胸痛 2 小时，大汗", "除外急性冠脉综合征", "stat", "chest_pain"))
     unread = stage.send(person(DR, "常玉莲", "40310", "F", date(1960, 8, 1)))
-    stage.send(person(DR, "白晓东", "40312", "M", date(1992, 3, 3)))
+    mistaken = stage.send(person(DR, "白晓东", "40312", "M", date(1992, 3, 3)))
     stage.order(person(DR, "田小芹", "40999", "F", date(1957, 8, 19)), "咳嗽 1 周", "除外肺炎")
     suggested = person(DR, "崔可欣", "40555", "F", date(2020, 2, 6))
     stage.order(suggested, "发热、咳嗽 3 天", "除外肺炎", "urgent")
@@ -146,6 +151,7 @@ def play(stage: Stage) -> dict[str, str]:
     return {
         "report": report["report_uid"], "code": report["verify_code"] or "", "superseded": "",
         "ct": ct_uid, "ecg": ecg_uid, "dr": dr_uid, "verify": verify_uid, "refused": refused_uid,
+        "mistaken": mistaken, "committed": first_ct,
     }  # fmt: skip
 
 
@@ -170,6 +176,42 @@ def trouble(stage: Stage) -> dict[str, str]:
     conflict_uid = stage.claimed(stage.reader, items[0]["workitem_uid"])
     arriving_items = stage.reader.get(f"/api/worklist?study_instance_uid={arriving}")["items"]
     return {"conflict": conflict_uid, "arriving": arriving_items[0]["workitem_uid"]}
+
+
+def administration(stage: Stage, committed_study: str) -> None:
+    """While the township's PACS is there: people of two sites who may be one, a study put right, commitments of all ends."""
+    neighbour = replace(DR, ae_title="HP_DR")
+    stage.send(replace(neighbour, name="丁梅", patient_id="HP-00311", birth_date=date(1982, 4, 9)))
+    stage.send(replace(neighbour, name=CT.name, patient_id=ID_NUMBER, sex=CT.sex, birth_date=CT.birth_date))
+    stage.send(replace(neighbour, name="刘国富", patient_id=ID_NUMBER, sex="M", birth_date=date(1949, 11, 2)))
+    wrong = stage.send(person(DR, "贾文博", "40861", "M", date(1979, 2, 17)))
+    accession = stage.order(person(DR, "邵玉华", "40862", "F", date(1971, 12, 6)), "咳嗽、低热 1 周", "除外肺炎")
+    admin = stage.api("admin")
+    stage.item(stage.reader, wrong)
+    (order,) = admin.post("/api/repair/search", {"q": accession})["orders"]
+    right = admin.get(f"/api/repair/orders/{order['order_uid']}")["patient"]["patient_pk"]
+    move = {"to_patient_pk": right, "order_uid": order["order_uid"], "reason": "登记时选错了人，影像上有手写姓名"}
+    admin.post(f"/api/repair/studies/{wrong}/move", move)
+    commitments(stage, admin, committed_study)
+    until(lambda: len(admin.get("/api/persons/proposals")["proposals"]) > 1 and admin.get("/api/persons")["persons"], 60, "persons")
+
+
+def commitments(stage: Stage, admin: Api, study_uid: str) -> None:
+    """One that the PACS does not know, one of a whole study, one of an object that never came."""
+    pacs = {"ae_title": "QS_PACS", "site": "QINGSHAN", "modality": "WS", "name": "PACS", "address_range": "127.0.0.1/32"}
+    admin.post("/api/admin/devices", pacs)
+    trust = {"services": ["echo", "store", "worklist", "mpps", "commitment"], "exception_reason": "设备不支持 TLS，独立网段"}
+    for title in ("QS_PACS", "QS_CT"):
+        admin.call("PATCH", f"/api/admin/devices/{title}", trust)
+    stage.sign(stage.reader, stage.send(person(DR, "宋玉芬", "40249", "F", date(1963, 1, 25))), "dr-chest", NODULES)
+    found = stage.reader.get(f"/dicom-web/studies/{study_uid}/instances")
+    whole = [[one[tag]["Value"][0] for tag in ("00080016", "00080018")] for one in found]
+    for number, references in enumerate((whole, [[CTImageStorage, generate_uid()]])):
+        asked = {"port": stage.product.dicom_port, "from": "QS_CT", "to": "TELEREAD", "transaction": generate_uid(),
+                 "references": references, "lingerMs": 0 if number else 4000}  # fmt: skip
+        with script("commitment.js", "ask", **asked) as device:
+            device.wait("closed")  # the first hears the result before, the second does not wait for it
+    until(lambda: len(admin.get("/api/admin/commitments")["commitments"]) == 3, 60, "commitments of both directions")
 
 
 def give_up(product: Product) -> None:
