@@ -1,17 +1,18 @@
 """The web role as one ASGI application: streams by themselves, everything else through Flask. [app]"""
 
 import asyncio
+import contextvars
 import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from a2wsgi import WSGIMiddleware
-from a2wsgi.wsgi import WSGIResponder
+from a2wsgi.wsgi import Body, build_environ
 from flask import Flask
 
 from worklist.events import EventsApp
@@ -36,7 +37,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 N_THREADS = 12
 MAX_WAITING = 256  # requests in or before the threads; more are turned away at once
-_UNAWAITED = 4  # parts of an answer handed over unseen: its head, its body, its end; fewer than the queue takes
 CHUNK_BYTES = 1 << 20
 SHORT_PREFIX = "/dicom-web/studies/"
 MOST_SHORT_BYTES = 8 << 20  # a frame that leaves in one piece
@@ -56,24 +56,90 @@ def build_asgi(
     return WebApp(flask_app, events, file_root.resolve(), n_threads, short_way, sockets)
 
 
-class _Pages(WSGIMiddleware):
-    """Flask in threads; a page's thread does not wait for the event loop to take each part of a short answer."""
+class _Pages:
+    """Flask in threads: one hop there and one back where the answer is short, one more for each further part.
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
+    Environ and request body are a2wsgi's; its own way back hands every message of an answer to the event loop by
+    itself, which costs the loop more than most of our pages cost a thread.
+    """
+
+    def __init__(self, flask_app: Flask, n_threads: int) -> None:
+        self._app = flask_app
+        self.executor = ThreadPoolExecutor(n_threads, thread_name_prefix="WSGI")
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def receive_body() -> Message:  # granian's receive is no coroutine function, which a2wsgi needs
+            return await receive()
+
+        page = _Page(self._app, build_environ(scope, Body(loop, receive_body)))  # type: ignore[arg-type]
+        try:
+            body = await loop.run_in_executor(self.executor, page.begin)
+            await send({"type": "http.response.start", "status": page.status, "headers": page.headers})
+            while not page.is_over:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                body = await loop.run_in_executor(self.executor, page.part)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+        finally:
+            if not page.is_over:  # the client went, or the page failed
+                self.executor.submit(page.close)
 
 
-class _Responder(WSGIResponder):
-    """Read from a2wsgi 1.10, which waits for the loop at every message."""
+class _Page:
+    """One run of a WSGI application (PEP 3333), in whichever threads, one at a time."""
 
-    _n_sent = 0
+    def __init__(self, app: Flask, environ: Any) -> None:
+        self._app, self._environ = app, environ
+        self._context = contextvars.copy_context()  # a generator goes on in the context in which it began
+        self._turn = threading.Lock()
+        self._written: list[bytes] = []
+        self._parts: Any = ()
+        self._rest: Iterator[bytes] = iter(())
+        self.status = 500
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.is_over = False
 
-    def send(self, message: Any) -> None:
-        self._n_sent += 1
-        if self._n_sent > _UNAWAITED:
-            super().send(message)  # a long answer goes no faster than the client takes it
+    def begin(self) -> bytes:
+        """Status, headers and the body's first part; all of a short one."""
+        with self._turn:
+            self._parts = self._context.run(self._app, self._environ, self._start)
+            self._rest = iter(self._parts)
+            return self._context.run(self._take)
+
+    def part(self) -> bytes:
+        """A further part; empty or short where it is the last one."""
+        with self._turn:
+            return self._context.run(self._take)
+
+    def _take(self) -> bytes:
+        taken, self._written = self._written, []
+        size = sum(map(len, taken))
+        for piece in self._rest:
+            taken.append(piece)
+            size += len(piece)
+            if size >= CHUNK_BYTES:
+                break
         else:
-            self.loop.call_soon_threadsafe(self.send_queue.put_nowait, message)
+            self._end()
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
+        self.status = int(status[:3])
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        return self._written.append
+
+    def _end(self) -> None:
+        self.is_over = True
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+    def close(self) -> None:
+        """What the application holds is given back."""
+        with self._turn:
+            if not self.is_over:
+                self._context.run(self._end)
 
 
 class WebApp:
@@ -85,7 +151,7 @@ class WebApp:
     ) -> None:  # fmt: skip
         self.events, self.sockets = events, sockets
         self.short_way = short_way
-        self.pages = _Pages(flask_app, workers=n_threads)  # type: ignore[arg-type]
+        self.pages = _Pages(flask_app, n_threads)
         self.file_root = file_root
         self.file_threads = ThreadPoolExecutor(4, thread_name_prefix="files")
         # What is made while it leaves (another syntax, a picture) takes its time: frames do not wait behind it.
@@ -135,13 +201,9 @@ class WebApp:
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["headers"] = _one_cookie_header(scope["headers"])
         answer = _Answer(self, scope, send)
-
-        async def receive_body() -> Message:  # granian's receive is no coroutine function; a2wsgi 1.10 needs one
-            return await receive()
-
         self.n_waiting += 1
         try:
-            await self.pages(scope, receive_body, answer.send)
+            await self.pages(scope, receive, answer.send)
         finally:
             self.n_waiting -= 1
             answer.close()

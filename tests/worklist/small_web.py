@@ -9,10 +9,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, stream_with_context
 from sqlalchemy.orm import Session
 
 from worklist.access import Actor, can_see_study
@@ -76,6 +76,21 @@ def pages(folder: Path) -> Flask:
         with lock:
             busy -= 1
         return {"most": most}
+
+    @app.get("/long")
+    def long() -> Response:
+        """Parts made while they leave, each by the request's own context; ``fails_at``: the part that is none."""
+
+        def parts() -> Iterator[bytes]:
+            try:
+                for number in range(int(request.args["n"])):
+                    if str(number) == request.args.get("fails_at"):
+                        raise RuntimeError("no part")
+                    yield f"{number} ".encode().ljust(50_000)
+            finally:
+                (folder / "given back").touch()
+
+        return Response(stream_with_context(parts()), mimetype="text/plain")
 
     @app.get("/protocol")
     def protocol() -> dict[str, str]:

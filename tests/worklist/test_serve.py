@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.peers.product import until
 from tests.worklist.conftest import ROOT, SmallWeb, Starter
 from worklist.tls import make_tls
 
@@ -59,6 +60,29 @@ def test_a_file_outside_the_root_is_not_sent(web: SmallWeb) -> None:
 def test_a_large_upload_arrives_whole(web: SmallWeb) -> None:
     body = PLAIN_BYTES * 4
     assert httpx.post(f"{web.url}/sum", content=body, timeout=30).text == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize("n_parts", [0, 1, 200])
+def test_an_answer_made_while_it_leaves_arrives_whole(web: SmallWeb, n_parts: int) -> None:
+    """Of several parts each is made in whichever thread, all in the context in which the first was."""
+    answer = httpx.get(f"{web.url}/long?n={n_parts}")
+    assert answer.content == b"".join(f"{number} ".encode().ljust(50_000) for number in range(n_parts))
+    assert (web.folder / "given back").exists()
+
+
+def test_what_a_client_that_goes_left_half_made_is_given_back(web: SmallWeb) -> None:
+    with httpx.stream("GET", f"{web.url}/long?n=20000") as answer:
+        next(answer.iter_raw())
+        assert not (web.folder / "given back").exists()
+    until((web.folder / "given back").exists, 10, "the generator's end")
+    assert httpx.get(f"{web.url}/slow?s=0").json() == {"most": 1}
+
+
+def test_an_answer_that_fails_in_its_middle_never_looks_whole(web: SmallWeb) -> None:
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{web.url}/long?n=200&fails_at=150")
+    assert httpx.get(f"{web.url}/long?n=200&fails_at=3").status_code == 500
+    until((web.folder / "given back").exists, 10, "the generator's end")
 
 
 def test_the_pool_is_bounded(web: SmallWeb) -> None:
