@@ -5,6 +5,7 @@ Part of ``pynetdicom_hooks``, which names what is replaced and why; read from py
 
 import re
 import struct
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,6 +20,9 @@ from pynetdicom.pdu_primitives import P_DATA
 _MAX_COMMAND_BYTES = 1 << 16
 _MAX_IDENTIFIER_BYTES = 4 << 20  # a commitment or MPPS of 10,000 instances
 _MOST_WAITING = 100  # requests sent ahead of the answer to an earlier one
+# What may lie here unserved while we wait for an answer of the peer's: messages, and the bytes of their data sets.
+# An open file counts as bytes too: 200 of them are as many as may be.
+_MOST_MESSAGES, _MOST_HELD_BYTES, _SINK_BYTES = 1000, 64 << 20, 320 << 10
 _STORE_RQ, _NO_DATA_SET = b"\x01\x00", b"\x01\x01"  # PS3.7 E.1
 _SOP_CLASS, _COMMAND, _MESSAGE_ID, _DATA_SET_TYPE, _SOP_INSTANCE = 0x0002, 0x0100, 0x0110, 0x0800, 0x1000
 _STORE_ELEMENTS = frozenset(
@@ -81,6 +85,7 @@ class SpooledDimse(DIMSEServiceProvider):
         self._message: DIMSEMessage | StoreRequest | None = None  # its command set is complete, its data set is not
         self._sink: Sink | None = None
         self._unanswered: set[int] = set()  # Message IDs
+        self._held_bytes: deque[int] = deque()  # of the requests in the queue, in its order
 
     @property
     def receiving(self) -> bool:
@@ -174,10 +179,12 @@ class SpooledDimse(DIMSEServiceProvider):
         if isinstance(message, StoreRequest):
             message.sink = sink
             self._unanswered.add(message.MessageID)
+            self._hold(_SINK_BYTES, sink)
             self.msg_queue.put((message.context_id, message))  # type: ignore[arg-type]
             return
         if message is None or message.context_id is None:
             return
+        n_bytes = message.data_set.tell() if message.data_set is not None else 0
         primitive = message.message_to_primitive()
         if isinstance(primitive, C_CANCEL):
             if primitive.MessageIDBeingRespondedTo in self._unanswered:  # one that comes too late means nobody
@@ -185,7 +192,23 @@ class SpooledDimse(DIMSEServiceProvider):
             return
         if (message_id := getattr(primitive, "MessageID", None)) is not None:
             self._unanswered.add(message_id)
+            self._hold(n_bytes)
+        elif self.msg_queue.qsize() >= _MOST_MESSAGES:
+            raise ValueError("answers that nobody waits for")
         self.msg_queue.put((message.context_id, primitive))
+
+    def _hold(self, n_bytes: int, sink: Sink | None = None) -> None:
+        """Room for one request more. Raises ValueError where the peer sent too much ahead; then its sink is gone.
+
+        Answers are taken from between the requests; they have no entry, so that what remains here is never too little.
+        """
+        while len(self._held_bytes) > self.msg_queue.qsize():
+            self._held_bytes.popleft()
+        self._held_bytes.append(n_bytes)
+        if len(self._held_bytes) > _MOST_MESSAGES or sum(self._held_bytes) > _MOST_HELD_BYTES:
+            if sink is not None:
+                sink.discard()
+            raise ValueError("too much sent ahead")
 
 
 def _store_request(context_id: int, primitive: Any) -> StoreRequest:

@@ -19,6 +19,7 @@ from blake3 import blake3
 IMPLEMENTATION_CLASS_UID = "2.25.238296345283761108025329413311489544714"
 IMPLEMENTATION_VERSION_NAME = "TELEREAD_1"
 _NUMBERS = count()  # next() is one step of the interpreter: no two threads get one number
+_READ_BYTES = 256 << 10
 _MOST_SYNCS = 32  # at once; a disk does no more of them at a time anyway
 
 _pool: tuple[int, ThreadPoolExecutor] | None = None  # of the process with that id
@@ -32,7 +33,15 @@ def beside(act: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         with _pool_lock:
             if _pool is None or _pool[0] != os.getpid():
                 _pool = os.getpid(), ThreadPoolExecutor(_MOST_SYNCS, thread_name_prefix="sync")
-    return _pool[1].submit(act, *arguments)
+    try:
+        return _pool[1].submit(act, *arguments)
+    except RuntimeError:  # no thread to be had; syncing once more, should one come later, does no harm
+        done: Future[Any] = Future()
+        try:
+            done.set_result(act(*arguments))
+        except OSError as error:
+            done.set_exception(error)
+        return done
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class SpoolFile:
         """Hash, wait for the disk, close. Raises the first OSError of the whole life; then nothing is left behind."""
         path = self.begin_sync()
         try:
-            digest = blake3().update_mmap(path).hexdigest()
+            digest = _digest(path)
             self._wait_synced()
         except OSError:
             self.discard()
@@ -144,3 +153,13 @@ class SpoolFile:
         self._close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    """BLAKE3, hex. By plain reads: of a mapped file, a page the disk does not give back is a signal and ends us all."""
+    hasher, buffer = blake3(), bytearray(min(_READ_BYTES, max(path.stat().st_size, 1)))
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while n_bytes := file.readinto(view):
+            hasher.update(view[:n_bytes])
+    return hasher.hexdigest()

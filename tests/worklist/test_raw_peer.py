@@ -15,6 +15,7 @@ from tests.peers import raw_dimse as raw
 from tests.peers.fuzzing import corpus, pdu
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, listening, receive_all
+from tests.peers.product import until
 from tests.peers.raw_dimse import (
     ANSWERS,
     C_ECHO,
@@ -226,3 +227,27 @@ def test_an_index_that_is_gone_in_the_middle_is_out_of_resources(county: Townshi
     peer.send(asked(C_GET, 4))
     assert order_of_answers(peer, 1) == [4]
     peer.release()
+
+
+def n_open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("kind", [C_STORE, C_FIND, C_ECHO])
+def test_what_is_sent_ahead_while_we_wait_for_the_peer_is_bounded(listener: Listener, peer: RawPeer, kind: int) -> None:
+    """Open files, memory, messages: past a bound of each the association is over, and its alone."""
+    (first, *_) = corpus("dataset")
+    long = text(" " * (3 << 20))
+    data = {C_STORE: first, C_FIND: raw.element(0x00080052, long), C_ECHO: None}[kind]
+    open_files, kb = n_open_files(), resident_kb()
+    peer.send(asked(C_GET, 1))
+    assert peer.read().number(FIELD) == C_STORE
+    with pytest.raises(ConnectionError):
+        peer.send(*(asked(kind, number, data) for number in range(2, 60 if kind == C_FIND else 1100)))
+        while True:
+            peer.read()
+    until(lambda: n_open_files() <= open_files, 5, "its files are closed")
+    assert resident_kb() - kb < 150_000
+    with RawPeer(listener.port, CLASSES) as other:
+        other.send(asked(C_ECHO, 1, None))
+        assert other.read().number(STATUS) == 0
