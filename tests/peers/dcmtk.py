@@ -49,17 +49,20 @@ def storescu(
     port: int, calling_ae: str, paths: Iterable[Path], *options: str, called_ae: str = "TELEREAD"
 ) -> subprocess.CompletedProcess[str]:
     """One association; proposes what the files need unless ``options`` say otherwise."""
-    return run(
-        "storescu", "-v", *options, "-aet", calling_ae, "-aec", called_ae, "127.0.0.1", str(port),
-        *[str(path) for path in paths],
-    )  # fmt: skip
+    return _send("storescu", port, calling_ae, called_ae, paths, options)
 
 
 def dcmsend(
     port: int, calling_ae: str, paths: Iterable[Path], *options: str, called_ae: str = "TELEREAD"
 ) -> subprocess.CompletedProcess[str]:
+    return _send("dcmsend", port, calling_ae, called_ae, paths, options)
+
+
+def _send(
+    program: str, port: int, calling_ae: str, called_ae: str, paths: Iterable[Path], options: Iterable[str]
+) -> subprocess.CompletedProcess[str]:
     return run(
-        "dcmsend", "-v", *options, "-aet", calling_ae, "-aec", called_ae, "127.0.0.1", str(port),
+        program, "-v", *options, "-aet", calling_ae, "-aec", called_ae, "127.0.0.1", str(port),
         *[str(path) for path in paths],
     )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """What is read leaves a trace, what is out of sight stays so, what is tried for nothing costs nothing."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from reports import service
 from reports.desk import ReportDesk
 from reports.tables import Report
 from tests.peers.instances import write_instance
-from tests.peers.township import PASSWORD, PIN, Township, township
+from tests.peers.township import PASSWORD, PIN, Township
 from tests.reports.test_review_work import call, save
 from tests.worklist.test_review_web import Person
 from worklist import workitem_service
@@ -22,20 +21,14 @@ from worklist.access import Refused
 from worklist.account_tables import Account, SigningKey
 from worklist.base import audit
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.store import instances_of_study
 from worklist.tables import Patient, Study, Workitem
 
 
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    (tmp_path / "sent").mkdir()
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
 def examined(county: Township, tmp_path: Path, **tags: Any) -> Workitem:
-    filed = county.receive(write_instance(tmp_path / "sent", side=16, Modality="DX", **tags), "QS_DR")
+    folder = tmp_path / "sent"
+    folder.mkdir(exist_ok=True)
+    filed = county.receive(write_instance(folder, side=16, Modality="DX", **tags), "QS_DR")
     county.clock.forward(30)
     county.settle()
     assert filed.study_id is not None
@@ -194,9 +187,8 @@ def test_the_age_is_that_of_the_day_of_the_examination_where_it_was(county: Town
     assert [row["patient"]["age"] for row in shown] == [{"value": 0, "unit": "day"}]
 
 
-def test_images_between_two_signatures_are_work_for_the_author(county: Township, tmp_path: Path) -> None:
+def test_images_between_two_signatures_are_work_for_the_author(county: Township, folder: Path) -> None:
     """QINGSHAN asks two signatures on CT; a slice comes late, after the author's."""
-    folder = tmp_path / "sent"
     filed = county.receive(write_instance(folder, side=16), "QS_CT")
     county.clock.forward(30)
     county.settle()

@@ -1,4 +1,4 @@
-"""A web server process that tests of this package may start and stop."""
+"""A roof with its county and administrator, and a web server process that tests of this package may start and stop."""
 
 import signal
 import subprocess
@@ -10,10 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from tests.conftest import Clock
 from tests.peers.dcmtk import free_port
+from tests.worklist.county import make_county
+from tests.worklist.roofs import Caller, make_roof
+from worklist.base.db import Database
+from worklist.roof import Roof
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def roof(database: Database, clock: Clock, tmp_path: Path) -> Roof:
+    """Over the accounts of two sites."""
+    make_county(database, clock())
+    return make_roof(tmp_path, database, clock)
+
+
+@pytest.fixture
+def admin(app: Flask) -> Caller:
+    """The administrator of the roof's county."""
+    return Caller(app, "admin-qingshan")
 
 
 @dataclass(frozen=True)

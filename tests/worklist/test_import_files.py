@@ -14,13 +14,9 @@ import pytest
 from sqlalchemy import func, select
 
 from ecg.formats.reader import read_upload
-from tests.conftest import Clock
 from tests.peers.data import shared_data
-from tests.worklist.county import make_county
-from tests.worklist.roofs import make_roof
 from worklist import store
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.import_files import Importer, Taken, files_below
 from worklist.roof import Roof
 from worklist.tables import Association, Instance, Patient, Quarantine, Study
@@ -31,12 +27,6 @@ with warnings.catch_warnings():  # its use of pandas warns at import
     import wfdb
 
 RECORD = ("ecg", "wfdb12", "challenge2020_mixed", "E00009.hea")
-
-
-@pytest.fixture
-def roof(database: Database, clock: Clock, tmp_path: Path) -> Roof:
-    make_county(database, clock())
-    return make_roof(tmp_path, database, clock)
 
 
 def take(roof: Roof, path: Path, name: str = "", patient_id: str = "", site: str = "QINGSHAN") -> list[Taken]:

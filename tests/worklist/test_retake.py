@@ -1,6 +1,5 @@
 """Images that do not do go back to the technician; what is taken again follows what was returned."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,18 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.peers.instances import write_instance
-from tests.peers.township import PIN, Township, township
+from tests.peers.township import PIN, Township
 from tests.reports.test_review_work import call, save
 from tests.worklist.test_review_web import Person
 from worklist import order_service, workitem_service
 from worklist.base.audit import AuditEvent, WorkflowEvent
-from worklist.base.db import Database
 from worklist.tables import Study, Workitem
 
 
-@pytest.fixture
-def county(database: Database, tmp_path: Path, clock: Any) -> Iterator[Township]:
-    (tmp_path / "sent").mkdir()
-    with township(database, tmp_path, clock) as made:
-        yield made
-
-
 def taken(county: Township, tmp_path: Path, **tags: Any) -> Study:
-    filed = county.receive(write_instance(tmp_path / "sent", side=16, Modality="DX", **tags), "QS_DR")
+    folder = tmp_path / "sent"
+    folder.mkdir(exist_ok=True)
+    filed = county.receive(write_instance(folder, side=16, Modality="DX", **tags), "QS_DR")
     assert filed.outcome == "filed"
     county.clock.forward(30)
     county.settle()

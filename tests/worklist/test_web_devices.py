@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.conftest import Clock
 from tests.peers.dcmtk import require
-from tests.worklist.county import make_county
-from tests.worklist.roofs import Caller, make_pages, make_roof
+from tests.worklist.roofs import Caller, make_pages
 from worklist.base import audit
-from worklist.base.db import Database
 from worklist.roof import Roof
 from worklist.web_devices import devices
 
@@ -21,19 +18,8 @@ NEW = {"site": "QINGSHAN", "ae_title": "QS_WS", "modality": "WS", "address_range
 
 
 @pytest.fixture
-def roof(database: Database, clock: Clock, tmp_path: Path) -> Roof:
-    make_county(database, clock())
-    return make_roof(tmp_path, database, clock)
-
-
-@pytest.fixture
 def app(roof: Roof) -> Flask:
     return make_pages(roof, [devices])
-
-
-@pytest.fixture
-def admin(app: Flask) -> Caller:
-    return Caller(app, "admin-qingshan")
 
 
 def openssl(*arguments: str) -> str:

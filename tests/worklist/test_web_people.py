@@ -1,7 +1,6 @@
 """People on /admin and a doctor's own signing key, with the real authority, on both databases."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from sqlalchemy import select
 
 from reports.pin import WrongPinError, decrypt_key
 from tests.conftest import Clock
-from tests.worklist.county import PASSWORD, make_county
-from tests.worklist.roofs import Caller, make_pages, make_roof
+from tests.worklist.county import PASSWORD
+from tests.worklist.roofs import Caller, make_pages
 from worklist.account_tables import Account, SigningKey
 from worklist.base.audit import AuditEvent
-from worklist.base.db import Database
 from worklist.roof import Roof
 from worklist.web_people import people
 
@@ -24,19 +22,8 @@ PIN = "opensesame"
 
 
 @pytest.fixture
-def roof(database: Database, clock: Clock, tmp_path: Path) -> Roof:
-    make_county(database, clock())
-    return make_roof(tmp_path, database, clock)
-
-
-@pytest.fixture
 def app(roof: Roof) -> Flask:
     return make_pages(roof, [people])
-
-
-@pytest.fixture
-def admin(app: Flask) -> Caller:
-    return Caller(app, "admin-qingshan")
 
 
 def make_key(call: Caller, pin: str = PIN, password: str = PASSWORD) -> tuple[int, Any]:
