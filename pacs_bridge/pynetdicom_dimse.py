@@ -94,9 +94,13 @@ class SpooledDimse(DIMSEServiceProvider):
 
     @property
     def awaits_identifier(self) -> bool:
-        """Whether a data set has been announced, not of a C-STORE, and nothing of it has come."""
+        """Whether an N service has announced a data set and nothing of it has come.
+
+        Only theirs may be empty (PS3.7 10.3): a C-FIND's that is late comes on a slow line.
+        """
         message = self._message
-        return message is not None and self._sink is None and not message.data_set.tell()  # type: ignore[union-attr]
+        is_of_n_service = isinstance(message, DIMSEMessage) and type(message).__name__.startswith("N_")
+        return is_of_n_service and not message.data_set.tell()  # type: ignore[union-attr]
 
     @property
     def is_crowded(self) -> bool:
