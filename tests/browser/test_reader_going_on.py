@@ -58,11 +58,13 @@ def test_what_keeps_a_text_from_being_saved_is_said_and_the_action_goes_on(produ
     page = open_page("radiologist", read_path(item))
     consequence = page.locator(".dialog .consequence")
     address = f"**/api/workitems/{item['workitem_uid']}/report"
-    page.route(address, lambda route: route.abort())
+    refused: list[Route] = []
+    page.route(address, lambda route: (refused.append(route), route.abort()))
     write(page, "两肺纹理清晰。")
     for _ in range(2):
+        n_before = len(refused)
         give_back(page)
-        expect(page.locator("#saved-state")).to_contain_text("正在保存")
+        until(lambda n=n_before: page.wait_for_timeout(50) or len(refused) > n + 1, 15, "both tries")
         expect(page.locator("#saved-state")).to_contain_text("保存失败")
         expect(page.locator(".toast.error")).to_contain_text("保存失败，内容仍在本页服务器无响应")
         expect(page.locator(".toast.error")).to_have_count(1)
@@ -95,6 +97,22 @@ def test_what_keeps_a_text_from_being_saved_is_said_and_the_action_goes_on(produ
     expect(page.locator(".dialog")).to_have_count(1)
     releasing.let_go()
     page.wait_for_url(f"{product.url}/")
+
+
+def test_what_is_typed_before_the_templates_come_is_saved_and_signed(product: Product, open_page: Any, tmp_path: Path) -> None:
+    new = claimed(product, send_dr(product, tmp_path, "阮玉兰", "QS-515"))
+    old = drafted(product, send_dr(product, tmp_path, "阮玉竹", "QS-516"), "dr-chest")
+    for item in (old, new):
+        page = open_page("radiologist")
+        templates = Held(page, "**/api/templates?*")
+        page.goto(product.url + read_path(item))
+        write(page, "模板未到时所写。")
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Control+Enter")
+        templates.let_go()
+        expect(page.locator(".dialog iframe")).to_be_visible(timeout=15_000)
+        expect(page.locator(".toast.error")).to_have_count(0)
+        assert saved_sections(product, item)["findings"] == "模板未到时所写。"
 
 
 def test_a_saving_whose_answer_is_lost_comes_again(product: Product, open_page: Any, tmp_path: Path) -> None:

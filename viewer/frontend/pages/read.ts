@@ -95,7 +95,7 @@ export class Reading {
 
   /** What is pressed before the page knows its work waits for it; a failure stands in the notices, with its button. */
   async #known(): Promise<Detail | null> {
-    if (!this.detail) await this.#first;
+    await this.#first; // with the templates, without which nothing is saved
     if (!this.detail) await this.load();
     return this.detail;
   }

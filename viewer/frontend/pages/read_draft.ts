@@ -56,6 +56,7 @@ export class Draft {
     const now = Date.now();
     this.#firstUnsavedAt ||= now;
     if (this.state !== "saving") this.#setState("unsaved");
+    if (!text.template) return; // the templates are on their way, and nothing is saved without one
     this.#timer = setTimeout(() => void this.#saveOnce(), Math.max(0, Math.min(REST_MS, this.#firstUnsavedAt + LONGEST_MS - now)));
   }
 

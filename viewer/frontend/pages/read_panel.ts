@@ -51,9 +51,11 @@ export class ReportPanel {
     const { templates, chosen } = await server.get<{ templates: Template[]; chosen: string }>(`/api/templates?${query}`);
     this.templates = templates;
     fill(this.#select, ...templates.map((one) => h("option", { value: one.code }, one.title[language()])));
-    this.#select.value = this.draft?.text.template || chosen;
+    this.#select.value = this.draft?.text.template || detail.report?.template || chosen;
     this.#label();
-    if (this.draft && !this.draft.text.template) this.draft = this.#newDraft(detail);
+    if (!this.draft || this.draft.text.template) return;
+    if (this.draft.isDirty) this.draft.change({ ...this.draft.text, template: this.#select.value }); // typed before they came
+    else this.draft = this.#newDraft(detail);
   }
 
   /** The text of this workitem; what is typed and not yet saved is never overwritten, nor what an older answer lacks. */
@@ -121,7 +123,7 @@ export class ReportPanel {
     const sections = Object.fromEntries(SECTIONS.map((section) => [section, this.text(section)]));
     this.#label();
     for (const section of SECTIONS) sectionError(section, "");
-    if (this.isWritable) this.draft?.change({ template: this.#select.value, sections });
+    if (this.isWritable) this.draft?.change({ template: this.#select.value || this.draft.text.template, sections });
     this.onChange();
   }
 
