@@ -206,12 +206,12 @@ def test_the_clinician_opens_and_acknowledges(product: Product, open_page: Any, 
     entry.click()
     expect(page.locator("#report-impression")).to_contain_text("双肺未见明显异常")
     expect(page.locator("#report-status")).to_contain_text("1 人签名")
-    expect(page.locator("#main-picture .quality")).to_contain_text("无损", timeout=10_000)
 
     def portal() -> Any:
         return next(one for one in reader.get(f"/api/reports/{report['report_uid']}/deliveries")["deliveries"] if one["channel"] == "portal")
 
     assert portal()["state"] == "ACCEPTED"  # not opened before two seconds on screen
+    expect(page.locator("#main-picture .quality")).to_contain_text("无损", timeout=10_000)
     opened = until(lambda: portal()["opened_by"] and portal(), 6, "the receipt of opening")
     assert (opened["opened_by"], opened["state"]) == ("王晓岚", "OPENED")
     page.select_option("#action-taken", "referred")

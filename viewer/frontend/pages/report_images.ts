@@ -18,6 +18,7 @@ interface EcgDrawing {
   recorded_s: number;
 }
 
+const AGAIN_MS = 1500;
 const MOST_SERIES = 8;
 
 export class ReportImages {
@@ -102,6 +103,16 @@ export class ReportImages {
     this.#viewport.setActive(true);
     this.#open(first);
     fill(byId("key-pictures"), ...shown.slice(0, MOST_SERIES).map((series) => this.#card(series, series === first)));
+    if (shown.some((series) => series.instances.some((instance) => instance.state === "pending"))) this.#lookAgain(item, opening);
+  }
+
+  /** Pictures that are still being made are looked for until they are there. */
+  #lookAgain(item: WorklistItem, opening: number): void {
+    setTimeout(() => {
+      if (opening !== this.#opening) return;
+      this.#uid = "";
+      void this.show(item);
+    }, AGAIN_MS);
   }
 
   /** A stack opens in its middle, where the anatomy is. */
