@@ -269,9 +269,11 @@ class Services:
         )
         return self._office.inbox.receive(received)
 
-    def _read(self, path: Path, peer: Peer, request: StoreRequest) -> tuple[ObjectRecord | None, Problem | None]:
+    def _read(
+        self, source: Path | bytes, peer: Peer, request: StoreRequest
+    ) -> tuple[ObjectRecord | None, Problem | None]:
         try:
-            record = extract(path, fallback_character_set=peer.fallback_character_set, zone=self._office.zone)
+            record = extract(source, fallback_character_set=peer.fallback_character_set, zone=self._office.zone)
         except Problem as problem:
             return problem.record, problem
         except (OSError, MemoryError):

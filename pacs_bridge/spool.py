@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from blake3 import blake3
 
@@ -20,6 +20,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.238296345283761108025329413311489544714"
 IMPLEMENTATION_VERSION_NAME = "TELEREAD_1"
 _NUMBERS = count()  # next() is one step of the interpreter: no two threads get one number
 _READ_BYTES = 256 << 10
+_SMALL_BYTES = 4 << 20  # is read back in one piece, for all who read it
 _MOST_SYNCS = 32  # at once; a disk does no more of them at a time anyway
 
 _pool: tuple[int, ThreadPoolExecutor] | None = None  # of the process with that id
@@ -92,11 +93,12 @@ class SpoolFile:
         self._failure: OSError | None = None
         self._descriptor: int | None = None
         self._path: Path | None = None
+        self._content = b""
         self._syncing: Future[None] | None = None
         try:
             # The directory is this process's alone, so a count is name enough.
             name = f"{directory()}/{next(_NUMBERS)}"
-            self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._path = Path(name)
         except OSError as failure:
             self._failure = failure
@@ -116,25 +118,42 @@ class SpoolFile:
             return
         self._size_bytes += len(data)
 
-    def begin_sync(self) -> Path:
-        """All has come: the disk begins. The file, to be read meanwhile. Raises the first OSError, keeping nothing."""
+    def begin_sync(self) -> Path | bytes:
+        """All has come: the disk begins. What there is to read meanwhile: a small object's bytes, a large one's file.
+
+        Raises the first OSError, keeping nothing.
+        """
         if self._failure is not None or self._descriptor is None or self._path is None:
             self.discard()
             raise self._failure or OSError("spool file is closed")
         if self._syncing is None:
             self._syncing = beside(os.fsync, self._descriptor)
-        return self._path
+            if self._size_bytes <= _SMALL_BYTES:
+                self._content = self._read_back(self._descriptor)
+        return self._content or self._path  # never empty: a preamble was written
+
+    def _read_back(self, descriptor: int) -> bytes:
+        try:
+            content = os.pread(descriptor, self._size_bytes, 0)
+            if len(content) < self._size_bytes:
+                raise OSError("the spool file is shorter than what was written")
+        except OSError:
+            self.discard()
+            raise
+        return content
 
     def finish(self) -> Spooled:
         """Hash, wait for the disk, close. Raises the first OSError of the whole life; then nothing is left behind."""
-        path = self.begin_sync()
+        source = self.begin_sync()
+        path = cast(Path, self._path)  # there is one, or the sync had not begun
         try:
-            digest = _digest(path)
+            digest = blake3(source).hexdigest() if isinstance(source, bytes) else _digest(source)
             self._wait_synced()
         except OSError:
             self.discard()
             raise
         self._close()
+        self._content = b""
         return Spooled(path, digest, self._size_bytes)
 
     def _wait_synced(self) -> None:
