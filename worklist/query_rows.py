@@ -8,20 +8,25 @@ from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from pacs_bridge.query_attributes import SEQUENCE
+from worklist.base.db import columns
 from worklist.query_store import IS_NOT_EMPTY, Key, Sight
 from worklist.query_where import is_visible
 from worklist.tables import Instance, Patient, Series, Site, Study
 
 Answer = dict[str, Any]
 _PATIENT = (
-    Patient.id, Patient.patient_id, Patient.name, Patient.name_sent, Patient.birth_date, Patient.sex,
+    Patient.patient_id, Patient.name, Patient.name_sent, Patient.birth_date, Patient.sex,
     Site.code.label("issuer"),
 )  # fmt: skip
 _STUDY = (
-    Study.id, Study.patient_pk, Study.study_instance_uid, Study.study_date, Study.study_time, Study.accession_number,
+    Study.id, Study.study_instance_uid, Study.study_date, Study.study_time, Study.accession_number,
     Study.study_id_sent, Study.referring_physician_name, Study.description, Study.n_instances,
-    Patient.patient_id, Patient.name, Patient.name_sent, Patient.birth_date, Patient.sex, Site.code.label("issuer"),
 )  # fmt: skip
+_STUDY_PATHS = (
+    "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName",
+    "StudyDescription", "NumberOfStudyRelatedInstances",
+)  # fmt: skip
+_N_STUDY = len(_STUDY)
 _SERIES = (
     Series.id, Series.study_id, Series.series_instance_uid, Series.modality, Series.number, Series.description,
     Series.body_part, Series.series_date, Series.series_time, Series.performed_start_date,
@@ -41,7 +46,7 @@ def _of(statement: Any, key: Any) -> Select[Any]:
 
 
 _STUDIES = _of(
-    select(*_STUDY).join(Patient, Patient.id == Study.patient_pk).join(Site, Site.id == Study.site_id)
+    select(*_STUDY, *_PATIENT).join(Patient, Patient.id == Study.patient_pk).join(Site, Site.id == Study.site_id)
     .with_hint(Study, "NOT INDEXED", "sqlite"),
     Study.id,
 )  # fmt: skip
@@ -59,11 +64,6 @@ _COUNTS = _of(
 _INSTANCES = _of(select(*_INSTANCE), Instance.id)
 
 
-def _rows(session: Session, statement: Select[Any], ids: Collection[int]) -> Iterable[Any]:
-    """Columns alone: the way past the session's mapper is the shorter one."""
-    return session.connection().execute(statement, {"ids": list(ids)})
-
-
 def answers(session: Session, keys: Sequence[Key], wanted: Collection[str]) -> list[Answer]:
     """Everything the index knows of these answers, of their level and above; counts only where wanted."""
     studies = _studies(session, {key.study for key in keys}, wanted)
@@ -77,8 +77,8 @@ def answers(session: Session, keys: Sequence[Key], wanted: Collection[str]) -> l
 
 def patient_answers(session: Session, pks: Sequence[int], sight: Sight, wanted: Collection[str]) -> list[Answer]:
     """What is known of these patients; the counts are over what is in sight."""
-    query = select(*_PATIENT).join(Site, Site.id == Patient.site_id).where(Patient.id.in_(pks)).order_by(Patient.id)
-    found = {row.id: _of_patient(row) for row in session.execute(query)}
+    query = select(Patient.id, *_PATIENT).join(Site, Site.id == Patient.site_id).where(Patient.id.in_(pks))
+    found = {row[0]: _of_patient(row[1:]) for row in session.execute(query.order_by(Patient.id))}
     if any(path.startswith("NumberOfPatient") for path in wanted):
         for path, count in _patient_counts(session, pks, sight).items():
             for pk, answer in found.items():
@@ -99,32 +99,29 @@ def _patient_counts(session: Session, pks: Sequence[int], sight: Sight) -> dict[
     }
 
 
-def _of_patient(row: Any) -> Answer:
-    birth = row.birth_date
+def _of_patient(row: Sequence[Any]) -> Answer:
+    """``row``: of _PATIENT. By place, not by name: this is done for every answer."""
+    patient_id, name, name_sent, birth, sex, issuer = row
     return {
-        "PatientID": row.patient_id or "", "PatientName": row.name_sent or row.name, "PatientSex": row.sex or "",
+        "PatientID": patient_id or "", "PatientName": name_sent or name, "PatientSex": sex or "",
         "PatientBirthDate": f"{birth.year:04}{birth.month:02}{birth.day:02}" if birth else "",
-        "IssuerOfPatientID": row.issuer,
+        "IssuerOfPatientID": issuer,
     }  # fmt: skip
 
 
 def _studies(session: Session, ids: Collection[int], wanted: Collection[str]) -> dict[int, Answer]:
-    found = {
-        row.id: _of_patient(row) | {
-            "StudyInstanceUID": row.study_instance_uid, "StudyDate": row.study_date, "StudyTime": row.study_time,
-            "AccessionNumber": row.accession_number or "", "StudyID": row.study_id_sent,
-            "ReferringPhysicianName": row.referring_physician_name, "StudyDescription": row.description,
-            "NumberOfStudyRelatedInstances": row.n_instances,
-        }
-        for row in _rows(session, _STUDIES, ids)
-    }  # fmt: skip
+    found: dict[int, Answer] = {}
+    for row in columns(session, _STUDIES, {"ids": list(ids)}):
+        found[row[0]] = answer = _of_patient(row[_N_STUDY:])
+        answer.update(zip(_STUDY_PATHS, row[1:_N_STUDY], strict=True))
+        answer["AccessionNumber"] = answer["AccessionNumber"] or ""
     if not {"ModalitiesInStudy", "NumberOfStudyRelatedSeries"}.isdisjoint(wanted):
-        modalities = _grouped(_rows(session, _MODALITIES, ids))
+        modalities = _grouped(columns(session, _MODALITIES, {"ids": list(ids)}))
         for study_id, answer in found.items():
             answer["ModalitiesInStudy"] = sorted(set(modalities[study_id]) - {""})
             answer["NumberOfStudyRelatedSeries"] = len(modalities[study_id])
     if "SOPClassesInStudy" in wanted:
-        classes = _grouped(_rows(session, _CLASSES, ids))
+        classes = _grouped(columns(session, _CLASSES, {"ids": list(ids)}))
         for study_id, answer in found.items():
             answer["SOPClassesInStudy"] = sorted(classes[study_id])
     return found
@@ -149,10 +146,10 @@ def _series(session: Session, ids: Collection[int], wanted: Collection[str]) -> 
             f"{SEQUENCE}.RequestedProcedureID": row.requested_procedure_id,
             f"{SEQUENCE}.ScheduledProcedureStepID": row.scheduled_step_id,
         }
-        for row in _rows(session, _SERIES_ROWS, ids)
+        for row in columns(session, _SERIES_ROWS, {"ids": list(ids)})
     }  # fmt: skip
     if "NumberOfSeriesRelatedInstances" in wanted:
-        for series_id, number in _rows(session, _COUNTS, ids):
+        for series_id, number in columns(session, _COUNTS, {"ids": list(ids)}):
             found[series_id]["NumberOfSeriesRelatedInstances"] = number
     return found
 
@@ -166,5 +163,5 @@ def _instances(session: Session, ids: Collection[int]) -> dict[int, Answer]:
             "AvailableTransferSyntaxUID": row.transfer_syntax_uid, "Rows": row.rows, "Columns": row.columns,
             "BitsAllocated": row.bits_allocated, "NumberOfFrames": row.number_of_frames,
         }
-        for row in _rows(session, _INSTANCES, ids)
+        for row in columns(session, _INSTANCES, {"ids": list(ids)})
     }  # fmt: skip

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from pacs_bridge.query import Name, OneOf, Query
+from worklist.base.db import columns
 from worklist.query_where import Where, is_visible
 from worklist.tables import Instance, Patient, Series, Study
 
@@ -127,8 +128,8 @@ def page(
     if few is not None and not few:
         return []
     levels = {"STUDY": 1, "SERIES": 2, "IMAGE": 3}[query.level]
-    columns: tuple[Any, ...] = (Study.study_date, Study.id, Series.id, Instance.id)[: levels + 1]
-    statement = _joined(select(*columns).select_from(Study), levels).with_hint(Study, _index(few, sight), "sqlite")
+    places: tuple[Any, ...] = (Study.study_date, Study.id, Series.id, Instance.id)[: levels + 1]
+    statement = _joined(select(*places).select_from(Study), levels).with_hint(Study, _index(few, sight), "sqlite")
     conditions = _conditions(session, query)
     if few is not None:
         conditions.append(Study.id.in_(_numbers(few)))
@@ -137,7 +138,7 @@ def page(
         conditions.append(_place(until) <= _AT)
     statement = statement.where(*conditions, *([_beyond(after, levels)] if after else []))
     order: list[Any] = [Study.study_date.desc(), Study.id.desc(), Series.id, Instance.id][: levels + 1]
-    rows = session.execute(statement.order_by(*order).limit(limit).offset(offset or None))
+    rows = columns(session, statement.order_by(*order).limit(limit).offset(offset or None))
     return [Key(*row) for row in rows]
 
 

@@ -4,13 +4,15 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from worklist.access import Act, Actor, Refused, check
 from worklist.account_tables import Account, LoginSession
 from worklist.base import audit
+from worklist.base.db import columns
 from worklist.tables import Site
 
 BROWSER_IDLE = timedelta(minutes=30)
@@ -82,21 +84,27 @@ def open_session(session: Session, account: Account, *, kind: str, now: datetime
     return OpenedSession(secret, actor_of(account, site, sitting), kind, csrf_token, row.expires_at)
 
 
+# What every request asks first: the login's columns and those of ``actor_of``.
+_LOGIN = (
+    select(
+        LoginSession.secret_hash, LoginSession.sitting, LoginSession.kind, LoginSession.csrf_token,
+        LoginSession.created_at, LoginSession.last_seen_at, LoginSession.expires_at, LoginSession.ended_at,
+        LoginSession.end_reason, Account.id, Account.username, Account.name, Account.role, Account.site_id,
+        Account.kinds, Account.language, Site.code,
+    )
+    .join(Account, Account.id == LoginSession.account_id).join(Site, Site.id == Account.site_id)
+    .where(LoginSession.secret_hash == bindparam("secret_hash"), Account.enabled)
+)  # fmt: skip
+
+
 def find_session(session: Session, secret: str, now: datetime) -> FoundSession | None:
     """The login of ``secret``, valid or ended; None where no login ever had it or its account is closed."""
-    query = (
-        select(LoginSession, Account, Site)
-        .join(Account, Account.id == LoginSession.account_id)
-        .join(Site, Site.id == Account.site_id)
-        .where(LoginSession.secret_hash == hash_of(secret), Account.enabled)
-    )
-    found = session.execute(query).one_or_none()
-    if found is None:
+    login: Any = columns(session, _LOGIN, {"secret_hash": hash_of(secret)}).one_or_none()
+    if login is None:
         return None
-    login, account, site = found
     return FoundSession(
         secret_hash=login.secret_hash,
-        actor=actor_of(account, site, login.sitting),
+        actor=actor_of(login, login, login.sitting),
         kind=login.kind,
         csrf_token=login.csrf_token,
         created_at=login.created_at,

@@ -7,12 +7,22 @@ PostgreSQL both are READ COMMITTED and races are settled by compare-and-set upda
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    MetaData,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
@@ -253,6 +263,16 @@ def _prepare_sqlite(engine: Engine, turns: _Turns) -> None:
     @event.listens_for(engine, "checkin")
     def checkin(connection: Any, record: Any) -> None:
         turns.give(record.record_info)
+
+
+def columns(
+    session: Session, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> CursorResult[*tuple[Any, ...]]:
+    """Rows of columns, past the session's mapper, which costs what is asked at every request as much as the question.
+
+    What the session holds unwritten is not written before, as ``Session.execute`` would.
+    """
+    return session.connection().execute(statement, parameters)
 
 
 def insert_once(session: Session, table: type[Base], **values: Any) -> bool:
