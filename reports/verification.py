@@ -12,8 +12,6 @@ from zoneinfo import ZoneInfo
 from reports import store
 from reports.desk import CODE_ALPHABET, CODE_LENGTH
 from reports.report import PUBLISHED
-from reports.verify import verify_report
-from reports.verify_command import read_trust
 from worklist.account_tables import Account
 from worklist.base.db import Database
 from worklist.tables import Patient, Site, Study
@@ -28,6 +26,9 @@ IsIntact = Callable[[str, str, datetime], bool]
 
 def is_intact(blob_path: Callable[[str], Path], ca_path: Path, key: str, sha256: str, now: datetime) -> bool:
     """The stored document read and verified; False where it is gone, altered, or a signer was revoked."""
+    from reports.verify import verify_report  # noqa: PLC0415  its libraries are loaded after the start
+    from reports.verify_command import read_trust  # noqa: PLC0415
+
     try:
         pdf = blob_path(key).read_bytes()
     except (OSError, ValueError):

@@ -74,11 +74,11 @@ def proposal_of(session: Session, one_pk: int, other_pk: int) -> PersonProposal 
 
 
 def proposals(session: Session, states: Collection[str], most: int = 200) -> Sequence[PersonProposal]:
-    """Proposals in these states, the likeliest first."""
+    """Proposals in these states: first those that one number for two people raised, then the likeliest."""
     return session.scalars(
         select(PersonProposal)
         .where(PersonProposal.state.in_(states))
-        .order_by(PersonProposal.score.desc(), PersonProposal.id.desc())
+        .order_by(PersonProposal.state != "flagged", PersonProposal.score.desc(), PersonProposal.id.desc())
         .limit(most)
     ).all()
 

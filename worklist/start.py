@@ -109,11 +109,17 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
     from worklist.roof import open_roof  # noqa: PLC0415
     from worklist.serve import serve  # noqa: PLC0415
     from worklist.ups_socket import SubscriberSockets  # noqa: PLC0415
-    from worklist.webserver import SHORT_WAY, authenticate, build_web, describe, visible  # noqa: PLC0415
+    from worklist.webserver import (  # noqa: PLC0415
+        SHORT_WAY,
+        authenticate,
+        build_web,
+        describe,
+        load_signing,
+        visible,
+    )
 
     roof = open_roof(settings)
     pool = SigningPool(roof.keys_dir)
-    Thread(target=pool.warm_up, daemon=True).start()
     flask_app = build_web(roof, pool)
     events = EventsApp(roof.db, partial(authenticate, roof), partial(describe, settings.zone), visible)
     app = build_asgi(
@@ -121,8 +127,12 @@ def serve_role(settings: Settings, *, demo: bool) -> None:
         sockets=SubscriberSockets(roof.db, partial(authenticate, roof), roof.now),
     )  # fmt: skip
 
+    def tell() -> None:
+        tell_ready()
+        Thread(target=load_signing, args=(pool,), daemon=True).start()
+
     def close() -> None:
         pool.close()
         roof.close()
 
-    serve(app, settings, beside=ohif_beside(roof, app), on_ready=tell_ready, close=close)
+    serve(app, settings, beside=ohif_beside(roof, app), on_ready=tell, close=close)

@@ -197,9 +197,11 @@ def all_repairs() -> dict[str, Any]:
 def repair_json(session: Session, row: Repair) -> dict[str, Any]:
     """A repair as the page lists it."""
     names = [session.get_one(Patient, pk).name for pk in (row.from_patient_pk, row.to_patient_pk)]
+    site = session.get_one(Site, row.site_id)
     return {
         "repair_id": row.id, "kind": row.kind, "from_name": names[0], "to_name": names[1], "reason": row.reason,
-        "site": session.get_one(Site, row.site_id).code, "by": session.get_one(Account, row.made_by).name,
+        "site": {"code": site.code, "name": site.name_zh, "name_en": site.name_en},
+        "by": session.get_one(Account, row.made_by).name,
         "at": row.made_at.isoformat(), "undone_at": row.undone_at.isoformat() if row.undone_at else None,
         "undone_reason": row.undone_reason,
         "studies": [study.study_instance_uid for study in repair_store.studies_of_repair(session, row.id)],

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_cookie
 
 from pacs_bridge.blobs import write_durable
-from reports import pdf, sign
+from reports import pdf
 from reports import store as report_store
 from reports.desk import ReportDesk
 from reports.signing_pool import SigningPool
@@ -63,7 +63,7 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
     """The WSGI application with every adapter it needs."""
     desk = ReportDesk(
         db=roof.db, settings=roof.settings, blobs=roof.blobs, signer=pool, render=pdf.render,
-        prepare_fields=sign.prepare, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
+        prepare_fields=_prepare_fields, render_stamp=pdf.stamp, ecg_svg=partial(_paper_ecg, roof), now=roof.now,
     )  # fmt: skip
     intact = partial(is_intact, roof.blobs.path, roof.keys_dir / "ca.crt")
     inbox = make_inbox(roof, run_name("web"))
@@ -88,6 +88,21 @@ def build_web(roof: Roof, pool: SigningPool) -> Flask:
     )
     app.extensions[SHORT_WAY] = short_way(memory, common_headers(roof.settings))
     return app
+
+
+def _prepare_fields(document: bytes, n_fields: int) -> bytes:
+    """``reports.sign.prepare``, loaded after the start (``load_signing``): its libraries are a fifth of all."""
+    from reports.sign import prepare  # noqa: PLC0415
+
+    return prepare(document, n_fields)
+
+
+def load_signing(pool: SigningPool) -> None:
+    """What signing and verifying need, beside the first requests."""
+    import reports.sign  # noqa: PLC0415
+    import reports.verify  # noqa: F401, PLC0415
+
+    pool.warm_up()
 
 
 def _paper_ecg(roof: Roof, session: Session, study: Study) -> str | None:

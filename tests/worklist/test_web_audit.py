@@ -89,3 +89,11 @@ def test_every_act_that_is_written_belongs_to_an_area_of_the_page() -> None:
     assert {act.split(".")[0] for act in written} <= areas
     sentences = json.loads((ROOT / "worklist/locale/audit.json").read_text())
     assert {f"page.audit.area.{area}" for area in areas} <= set(sentences)
+
+
+def test_every_kind_of_object_that_is_written_has_a_word() -> None:
+    sources = [path.read_text() for package in ("worklist", "reports", "viewer") for path in (ROOT / package).glob("*.py")]
+    written = set(re.findall(r'object_type="(\w+)"', "".join(sources)))
+    assert len(written) > 15
+    sentences = json.loads((ROOT / "worklist/locale/audit.json").read_text())
+    assert written == {key.rpartition(".")[2] for key in sentences if key.startswith("page.audit.kind.")}

@@ -7,7 +7,7 @@ import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import { OneAtATime } from "../ui/one_at_a_time.ts";
 import { installRelogin } from "../ui/relogin.ts";
 import { connectUserMenu } from "../ui/shell.ts";
-import { refusalWords } from "./admin_data.ts";
+import { outcomeWords, refusalWords } from "./admin_data.ts";
 import { emptyState, loadInto } from "./states.ts";
 
 interface AuditRow {
@@ -119,7 +119,7 @@ class AuditPage {
       h("td", { class: "nowrap" }, h("span", { class: "tx2" }, fullDate(one.at)), ` ${timeWithSeconds(one.at)}`),
       h("td", {}, this.#narrowing("actor", one.actor), h("small", { class: "below" }, [one.role && roleWords(one.role), one.site].filter(Boolean).join(" · "))),
       h("td", {}, this.#narrowing("act", one.act), h("small", { class: "below" }, areaWords(area))),
-      h("td", {}, one.object_uid ? this.#narrowing("object", one.object_uid) : "—", h("small", { class: "below" }, one.object_type)),
+      h("td", {}, one.object_uid ? this.#narrowing("object", one.object_uid) : "—", h("small", { class: "below" }, tOr(`page.audit.kind.${one.object_type}`, one.object_type))),
       h("td", { class: "wraps" }, ...resultWords(one)),
       h("td", { class: "wraps" }, ...detailWords(one.details)));
   }
@@ -144,6 +144,7 @@ function roleWords(role: string): string {
 
 function resultWords({ act, result }: AuditRow): Child[] {
   if (result === "ok") return [h("span", { class: "pair green" }, icon("check", 14), t("page.audit.ok"))];
+  if (act.startsWith("delivery.")) return [h("span", { class: "chip red", title: result }, outcomeWords(result))];
   return [h("span", { class: "chip red" }, result), act === "association.open" && h("small", { class: "below" }, refusalWords(result))];
 }
 

@@ -3,7 +3,7 @@ import { t } from "../i18n.ts";
 import { server } from "../server.ts";
 import { setServerNow } from "../ui/clock.ts";
 import { askReason, field, openDialog } from "../ui/dialog.ts";
-import { exam, fullDate, modality, moment } from "../ui/format.ts";
+import { exam, fullDate, modality, moment, siteName } from "../ui/format.ts";
 import { byId, type Child, fill, h, icon } from "../ui/h.ts";
 import type { Order } from "../ui/item.ts";
 import { type Rejection, rejectedBy, rejectedWords } from "../ui/rejected.ts";
@@ -55,7 +55,7 @@ interface Repaired {
   from_name: string;
   to_name: string;
   reason: string;
-  site: string;
+  site: { name: string; name_en: string };
   by: string;
   at: string;
   undone_at: string | null;
@@ -250,8 +250,9 @@ function text(fields: FormData, name: string): string {
 async function history(): Promise<void> {
   const { repairs } = await server.get<{ repairs: Repaired[] }>("/api/repair/repairs");
   if (!repairs.length) return fill(byId("history"), emptyState("check", t("page.repair.no_history")));
-  fill(byId("history"), h("table", { class: "office-table" }, h("tbody", {}, ...repairs.map((one) => h("tr", { "data-repair": one.repair_id },
-    h("td", { class: "tx2" }, moment(one.at)), h("td", {}, t(`page.repair.kind.${one.kind}`)), h("td", {}, `${one.from_name} → ${one.to_name}`), h("td", {}, one.site), h("td", {}, one.by), h("td", { class: "tx2" }, one.reason),
+  const heads = ["at", "kind", "patients", "site", "by", "reason", "act"].map((name) => h("th", {}, name === "act" ? "" : t(`page.repair.head.${name}`)));
+  fill(byId("history"), h("table", { class: "office-table" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...repairs.map((one) => h("tr", { "data-repair": one.repair_id },
+    h("td", { class: "tx2" }, moment(one.at)), h("td", {}, t(`page.repair.kind.${one.kind}`)), h("td", {}, `${one.from_name} → ${one.to_name}`), h("td", {}, siteName(one.site)), h("td", {}, one.by), h("td", { class: "tx2" }, one.reason),
     h("td", { class: "actions" }, one.undone_at ? h("span", { class: "tx3" }, t("page.repair.undone"))
       : h("button", { class: "link red", type: "button", onclick: () => act(t("page.repair.undo"), t("page.repair.undo_consequence"), `/api/repair/repairs/${one.repair_id}/undo`, {}) }, t("page.repair.undo"))))))));
 }
