@@ -19,7 +19,8 @@ from tests.benchmarks.hostile import HOSTILES, Hostile, associate, connect, echo
 from tests.benchmarks.processes import cpu_share, own_bytes, tree
 from tests.benchmarks.receivers import STOCK
 from tests.peers.dcmtk import require
-from tests.peers.product import free_ports, takes_connections, until
+from tests.peers.ports import free_ports
+from tests.peers.product import takes_connections, until
 from tests.peers.roles import Roles, roles_of_a_county
 
 N, WINDOW_S, N_IDLE = 5, 10.0, 50

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.peers.dcmtk import require
 from tests.peers.orthanc import running_orthanc
-from tests.peers.product import free_ports, running_product, takes_connections, until
+from tests.peers.ports import free_ports
+from tests.peers.product import running_product, takes_connections, until
 
 # receiver -> what is synced before its answer
 SYNCED = {

@@ -20,8 +20,9 @@ from sqlalchemy import update
 
 from tests.benchmarks import document
 from tests.benchmarks.processes import pss_bytes, tree
-from tests.peers.dcmtk import free_port, require
+from tests.peers.dcmtk import require
 from tests.peers.instances import new_instance
+from tests.peers.ports import free_port
 from tests.peers.product import takes_connections, until
 from tests.peers.roles import REPOSITORY, Roles, roles_of_a_county
 from worklist.base.db import Database

@@ -11,9 +11,10 @@ from blake3 import blake3
 from pacs_bridge.archives import check_archive, open_archive, without_credentials
 from pacs_bridge.ports import Archive, ArchivedObject, ArchiveFailure, FollowedArchive
 from tests.peers.data import shared_data
-from tests.peers.dcmtk import free_port, storescu
+from tests.peers.dcmtk import storescu
 from tests.peers.instances import new_instance
 from tests.peers.orthanc import DICOMWEB, Orthanc, require_dicomweb, running_orthanc
+from tests.peers.ports import free_port
 
 PASSWORD = "p@ss/word"
 Make = Callable[..., tuple[Path, ArchivedObject]]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.lacking import lacking
+from tests.peers.ports import free_port
 
 
 def require(program: str) -> str:
@@ -21,12 +22,6 @@ def require(program: str) -> str:
     if found is None:
         lacking(f"{program} is not installed")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment() -> dict[str, str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.peers.dcmtk import require
 from tests.peers.lacking import lacking
-from tests.peers.product import free_ports, until
+from tests.peers.ports import free_ports
+from tests.peers.product import until
 
 
 @dataclass

@@ -16,30 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.peers.ports import free_ports
+
 PASSWORD = "demo-Pass-1"
 PIN = f"{PASSWORD}-pin"
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_WITHIN_S = 60
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, consecutive ones where ``count`` > 1."""
-    for _ in range(100):
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            base = first.getsockname()[1]
-        if all(_is_free(base + offset) for offset in range(count)):
-            return [base + offset for offset in range(count)]
-    raise RuntimeError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def takes_connections(port: int) -> bool:

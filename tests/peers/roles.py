@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.product import PASSWORD, REPOSITORY, free_ports, until
+from tests.peers.ports import free_ports
+from tests.peers.product import PASSWORD, REPOSITORY, until
 
 
 @dataclass

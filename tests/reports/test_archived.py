@@ -12,9 +12,9 @@ from reports.tables import Delivery
 from reports.web_deliveries import deliveries
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow, listening
 from tests.peers.orthanc import running_orthanc
+from tests.peers.ports import free_port
 from tests.peers.product import until
 from tests.peers.township import PASSWORD, Township
 from tests.worklist.roofs import Caller, make_pages

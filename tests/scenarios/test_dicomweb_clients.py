@@ -15,7 +15,8 @@ from pydicom.uid import generate_uid
 
 from tests.browser.chromium import ARGUMENTS, CHROMIUM
 from tests.peers.ohif import ohif_in
-from tests.peers.product import PASSWORD, Product, free_ports, running_product, until
+from tests.peers.ports import free_ports
+from tests.peers.product import PASSWORD, Product, running_product, until
 
 # OHIF draws with WebGL; without a graphics card Chromium does that itself.
 WEBGL = [one for one in ARGUMENTS if one not in ("--disable-gpu", "--disable-3d-apis")] + [

@@ -6,8 +6,9 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port, storescu
+from tests.peers.dcmtk import storescu
 from tests.peers.instances import write_instance
+from tests.peers.ports import free_port
 from tests.peers.product import until
 from tests.peers.roles import roles_of_a_county
 from worklist.base.db import Database

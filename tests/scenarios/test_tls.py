@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, CHROMIUM
-from tests.peers.product import PASSWORD, REPOSITORY, free_ports, running_product, until
+from tests.peers.ports import free_ports
+from tests.peers.product import PASSWORD, REPOSITORY, running_product, until
 
 HOST = "teleread.county.test"
 

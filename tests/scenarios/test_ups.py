@@ -22,8 +22,8 @@ from websockets.typing import Origin
 
 from pacs_bridge import ups
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port
 from tests.peers.instances import write_instance
+from tests.peers.ports import free_port
 from tests.peers.product import PASSWORD, Api, ApiError, Product, until
 
 JSON = "application/dicom+json"

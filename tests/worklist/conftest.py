@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import Clock
-from tests.peers.dcmtk import free_port
+from tests.peers.ports import free_port
 from tests.worklist.county import make_county
 from tests.worklist.roofs import Caller, make_roof
 from worklist.base.db import Database

@@ -143,7 +143,7 @@ def archive_bytes(roof: Roof) -> int:
 
 
 def test_an_archive_that_is_away_is_waited_for(configured: Configured, tmp_path: Path, clock: Clock) -> None:
-    from tests.peers.dcmtk import free_port
+    from tests.peers.ports import free_port
 
     roof = configured(f"orthanc+http://127.0.0.1:{free_port()}")
     take_in(roof, tmp_path / "files", 1)

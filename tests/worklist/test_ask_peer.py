@@ -8,9 +8,10 @@ import pytest
 
 from pacs_bridge.scu_query import PeerFailure, Target, find, get, move
 from tests.peers.dcmqrscp import dcmqrscp
-from tests.peers.dcmtk import free_port, storescp, storescu
+from tests.peers.dcmtk import storescp, storescu
 from tests.peers.instances import write_instance
 from tests.peers.orthanc import running_orthanc
+from tests.peers.ports import free_port
 from worklist.ask_peer import echo_command, find_command
 from worklist.base.config import ConfigError
 

@@ -17,7 +17,8 @@ from pacs_bridge.spool import part10_preamble
 from reports.certificate import open_authority
 from tests.conftest import Clock
 from tests.peers.data import shared_data
-from tests.peers.dcmtk import free_port, storescp
+from tests.peers.dcmtk import storescp
+from tests.peers.ports import free_port
 from tests.worklist.roofs import make_roof
 from worklist import checks, store
 from worklist.base import audit, outbox

@@ -13,10 +13,11 @@ from pacs_bridge.listener import Listener
 from pacs_bridge.scu import StoreResult
 from tests.conftest import Clock
 from tests.peers.dcmjs import Script, script
-from tests.peers.dcmtk import free_port, storescu
+from tests.peers.dcmtk import storescu
 from tests.peers.instances import write_instance
 from tests.peers.listening import allow, receive_all
 from tests.peers.orthanc import running_orthanc
+from tests.peers.ports import free_port
 from tests.peers.product import until
 from tests.peers.township import PASSWORD, Township, township
 from tests.worklist.roofs import Caller, make_pages

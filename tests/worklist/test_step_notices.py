@@ -7,8 +7,8 @@ from pydicom.uid import generate_uid
 from pacs_bridge.listener import Listener
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port
 from tests.peers.listening import EVERY_SERVICE, allow
+from tests.peers.ports import free_port
 from tests.peers.township import Township
 from tests.worklist.test_mpps import begun, ended, message, say, status_of
 from worklist.base import outbox

@@ -6,7 +6,8 @@ import pydicom
 import pytest
 
 from tests.peers.data import shared_data
-from tests.peers.dcmtk import free_port, storescp
+from tests.peers.dcmtk import storescp
+from tests.peers.ports import free_port
 from worklist.base.config import ConfigError
 from worklist.transfer import send_command
 

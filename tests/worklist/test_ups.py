@@ -18,8 +18,8 @@ from pacs_bridge import ups
 from pacs_bridge.listener import Listener
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow
+from tests.peers.ports import free_port
 from tests.peers.township import Township, township
 from worklist import workitem_service
 from worklist.access import Refused

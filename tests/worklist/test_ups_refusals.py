@@ -11,8 +11,8 @@ from sqlalchemy import select
 from pacs_bridge import ups
 from tests.conftest import Clock
 from tests.peers.dcmjs import script
-from tests.peers.dcmtk import free_port
 from tests.peers.listening import allow
+from tests.peers.ports import free_port
 from tests.peers.township import Township
 from worklist.base import outbox
 from worklist.ups import place_of, say_going_down, say_restarted

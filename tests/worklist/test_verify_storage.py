@@ -15,8 +15,9 @@ from pacs_bridge.extract import read_file_meta
 from pacs_bridge.spool import part10_preamble
 from tests.conftest import Clock
 from tests.peers.dcmqrscp import dcmqrscp
-from tests.peers.dcmtk import free_port, run
+from tests.peers.dcmtk import run
 from tests.peers.instances import write_instance
+from tests.peers.ports import free_port
 from tests.worklist.roofs import make_roof
 from worklist.archive_work import Copying, archive_handlers
 from worklist.base.audit import AuditEvent
