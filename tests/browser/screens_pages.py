@@ -265,7 +265,7 @@ def admin_pages(known: dict[str, str]) -> list[Picture]:
         Picture("admin-token-revoke", "admin", then(tab("tokens"), click('#token-rows tr[data-user="reviewer"] .link'), dialog), part=".dialog"),
         Picture("admin-quarantine", "admin", tab("quarantine"), is_page=True),
         Picture("admin-quarantine-header", "admin", then(tab("quarantine"), click("#quarantine-rows .link >> nth=0"), dialog), part=".dialog"),
-        Picture("admin-quarantine-settle", "admin", then(tab("quarantine"), click("#quarantine-rows .link >> nth=1"), dialog), part=".dialog"),
+        Picture("admin-quarantine-settle", "admin", then(tab("quarantine"), click("#quarantine-rows .link >> nth=-1"), dialog), part=".dialog"),
         Picture("admin-persons", "admin", then(opened("admin/persons", "#linked article"), shown("#proposals article")), is_page=True),
         Picture("admin-repair", "admin", repaired, is_page=True),
         Picture("admin-repair-move", "admin", then(repaired, click("#acts .primary"), dialog), part=".dialog"),
