@@ -44,7 +44,7 @@ class Limits:
     max_pdu_bytes: int = 131_072
     handshake_timeout_s: float = 10.0  # from connect to a complete A-ASSOCIATE-RQ
     network_timeout_s: float = 60.0  # for one PDU, for one send, and for silence between messages
-    backlog: int = 128
+    backlog: int = 1024  # bursts wait here; whoever finds it full is heard a second later (TCP sends its SYN again)
 
     def census(self, n_processes: int) -> Census:
         """What the processes count in, made before they part."""
