@@ -34,6 +34,15 @@ class PolledSocket(AssociationSocket):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self.socket.settimeout(self.assoc.network_timeout)
 
+    def close(self) -> None:
+        """As the stock method, but that there was a connection is not forgotten.
+
+        ACSE asks for it late, and would abort, unread, what a quick peer answered before it hung up: its rejection.
+        """
+        was_connected = self._is_connected
+        super().close()
+        self._is_connected = was_connected
+
     _poller: "select.poll | None" = None
     _waits_whole = False
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pynetdicom import evt
 from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification
 
 from pacs_bridge import scu
 from pacs_bridge.extract import read_file_meta
@@ -100,6 +102,16 @@ def test_nobody_there_is_unreachable() -> None:
     paths = [shared_data("dicom", "ct", "CT_small.dcm")]
     assert [r.outcome for r in scu.store_files(paths, "127.0.0.1", port, "X", "Y", timeouts=QUICK)] == ["unreachable"]
     assert scu.echo("127.0.0.1", port, called_ae="X", calling_ae="Y", timeouts=QUICK).outcome == "unreachable"
+
+
+def test_a_rejection_is_heard_also_by_who_looks_after_the_peer_has_hung_up(listener: Listener) -> None:
+    """A busy machine: the answer is there, and the connection gone, before the thread that asked goes on."""
+    late = [(evt.EVT_REQUESTED, lambda event: time.sleep(0.5))]
+    contexts = [build_context(Verification)]
+    found = scu.associate(
+        "127.0.0.1", listener.port, "TELEREAD", "STRANGER", contexts, scu.DEFAULT_TIMEOUTS, events=late
+    )
+    assert found == (None, ("refused", "1/1/3"))
 
 
 def test_a_rejected_association_is_refused_with_its_reason(listener: Listener) -> None:
