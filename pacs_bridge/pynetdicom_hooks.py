@@ -4,7 +4,8 @@ pynetdicom keeps the state machine (PS3.8 9.2), PDU items and DIMSE messages; it
 go. One thread per association waits in poll(), reads one PDU and runs the state machine to the end of it.
 What is replaced, and the fault it mends:
 
-- ``transport.AssociationSocket``: ``select`` fails above descriptor 1023; no TCP_NODELAY; 4,096-byte reads.
+- ``transport.AssociationSocket``: ``select`` fails above descriptor 1023; no TCP_NODELAY; 4,096-byte reads;
+  a rejection by a peer that hangs up at once is not heard.
 - ``dul.DULServiceProvider``: a thread that sleeps 1 ms; an announced PDU length is believed, whatever it is.
 - ``dimse.DIMSEServiceProvider``: C-STORE data goes to the system's temporary directory, unsynced.
 - A C-STORE request and its response, which have a handful of elements each, are read and written without pydicom.
